@@ -1,0 +1,472 @@
+"""The recipe: one YAML file that says everything a run does.
+
+The models below are the documentation of every key: its default is the vetted setting. `load` turns
+a file into a `Recipe` or raises a `UsageError` that names the file, the line, the key and what would
+be right, before anything is sampled.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from winnow.pipeline import contracts
+from winnow.pipeline.errors import UsageError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    """A section of the recipe: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Columns(_Part):
+    """Which columns of a source hold what. `prompt` is text, or a list of {role, content}."""
+
+    prompt: str = "prompt"
+    answer: str | None = "answer"
+    domain: str | None = None
+    keep: tuple[str, ...] = ()
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class DatasetSource(_Part):
+    """Anything `datasets.load_dataset` opens: a hub id, a folder, Parquet, JSONL or CSV files."""
+
+    type: Literal["dataset"]
+    path: str
+    name: Name
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    columns: Columns = Columns()
+    verifier: str = "math"
+    verifier_args: dict[str, Any] = {}
+    licence: str | None = None
+
+
+class ReasoningGymSource(_Part):
+    """One procedural task family of reasoning-gym, judged by its own scorer."""
+
+    type: Literal["reasoning_gym"]
+    family: str
+    size: PositiveInt
+    seed: NonNegativeInt = 0
+    config: dict[str, Any] = {}
+    name: Name = ""
+    licence: str | None = "apache-2.0"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_family(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data and isinstance(data.get("family"), str):
+            return {**data, "name": data["family"]}
+        return data
+
+
+class PluginSource(_Part):
+    """A source that another package registers under the entry point group `winnow.sources`."""
+
+    type: Literal["plugin"]
+    plugin: str
+    name: Name
+    args: dict[str, Any] = {}
+    columns: Columns = Columns()
+    verifier: str = "math"
+    verifier_args: dict[str, Any] = {}
+    licence: str | None = None
+
+
+SourceConfig = Annotated[
+    DatasetSource | ReasoningGymSource | PluginSource, Field(discriminator="type")
+]
+
+
+class Prompting(_Part):
+    """How a source's text becomes the conversation that the model sees."""
+
+    system: str | None = None
+    template: str = "{prompt}"
+
+    @field_validator("template")
+    @classmethod
+    def _has_the_prompt(cls, value: str) -> str:
+        if "{prompt}" not in value:
+            raise ValueError("must contain {prompt}, the place of the source's text")
+        return value
+
+
+class VLLMEngine(_Part):
+    """vLLM in this process's care. `args` are vLLM's own engine arguments."""
+
+    type: Literal["vllm"] = "vllm"
+    model: str = "smollm2-135m-instruct"
+    revision: str | None = None
+    max_model_len: PositiveInt = 2048
+    args: dict[str, Any] = {}
+
+
+class OpenAIEngine(_Part):
+    """Any OpenAI-compatible server. The key comes from the environment variable `key_env`."""
+
+    type: Literal["openai"]
+    model: str
+    base_url: str = "http://127.0.0.1:8000/v1"
+    revision: str = "served"
+    key_env: str = "OPENAI_API_KEY"
+    max_retries: NonNegativeInt = 5
+    timeout_seconds: PositiveFloat = 600.0
+    max_model_len: PositiveInt | None = None
+
+
+class ReplayEngine(_Part):
+    """Rollouts that were imported with `winnow import-rollouts`; nothing is sampled."""
+
+    type: Literal["replay"]
+    policy: str
+    sampler: str = "imported"
+
+
+class PluginEngine(_Part):
+    """An engine that another package registers under the entry point group `winnow.engines`."""
+
+    type: Literal["plugin"]
+    plugin: str
+    args: dict[str, Any] = {}
+
+
+EngineConfig = Annotated[
+    VLLMEngine | OpenAIEngine | ReplayEngine | PluginEngine, Field(discriminator="type")
+]
+
+
+class SamplingConfig(_Part):
+    """How many answers are drawn per prompt, and from which distribution."""
+
+    n: PositiveInt = 4
+    max_tokens: PositiveInt = 512
+    temperature: NonNegativeFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    min_p: Share = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+    concurrency: PositiveInt = 256  # requests in flight
+    max_attempts: PositiveInt = 3  # tries at one answer before its error stands
+
+    @property
+    def distribution(self) -> contracts.Sampling:
+        return contracts.Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+        )
+
+
+class VerifyConfig(_Part):
+    """Worker processes that judge answers. `workers` null: one per core, at most 8."""
+
+    timeout_seconds: PositiveFloat = 10.0
+    workers: PositiveInt | None = None
+
+
+class DifficultyConfig(_Part):
+    """Beta prior of the pass rate, (alpha, beta); (1, 1) is uniform."""
+
+    prior: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class EmbeddingConfig(_Part):
+    """Sentence embeddings of the prompts."""
+
+    model: str = "all-minilm-l6-v2"
+    batch_size: PositiveInt = 64
+
+
+class ClusterConfig(_Part):
+    """faiss k-means over the embeddings; `k` is clipped to the number of distinct vectors."""
+
+    k: PositiveInt = 16
+    starts: PositiveInt = 5
+    iterations: PositiveInt = 25
+
+
+class UDSConfig(_Part):
+    """Utility-diversity online batch selection (arXiv 2510.16882) over the correct answers.
+
+    `keep` of every `batch` candidates are selected. `alpha` belongs to the official projection's
+    scale; with `orthonormal` it is rescaled so that both rank alike. `rows`: which token rows of the
+    logits count.
+    """
+
+    model: str | None = None  # default: the engine's model
+    alpha: NonNegativeFloat = 0.0025
+    buffer: PositiveInt = 1024
+    batch: PositiveInt = 8
+    keep: PositiveInt = 4
+    projection: Literal["official", "orthonormal"] = "official"
+    rows: Literal["all", "response"] = "all"
+    max_tokens: Annotated[int, Field(gt=0, le=512)] = 512
+
+    @model_validator(mode="after")
+    def _keep_fits(self) -> "UDSConfig":
+        if self.keep > self.batch:
+            raise ValueError(f"keep ({self.keep}) must be at most batch ({self.batch})")
+        return self
+
+
+class _Set(_Part):
+    """What every set can ask of its rows; each rule that drops a row is named in the ledger."""
+
+    pass_rate: tuple[Share, Share] | None = None  # inclusive band
+    pass_rate_column: Literal["pass_rate", "pass_rate_low"] = "pass_rate"
+    min_judged: NonNegativeInt = 1
+    per_cluster: PositiveInt | None = None
+    budget: PositiveInt | None = None  # rows
+
+    @field_validator("pass_rate", mode="before")
+    @classmethod
+    def _band(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            value = tuple(float(v) if isinstance(v, int) else v for v in value)
+            if len(value) == 2 and all(isinstance(v, float) for v in value) and value[0] > value[1]:
+                raise ValueError(
+                    f"the band's lower end {value[0]} is above its upper end {value[1]}"
+                )
+        return value
+
+
+class SFTSet(_Set):
+    """`messages`, `weight`: verified answers."""
+
+    type: Literal["sft"] = "sft"
+    per_prompt: PositiveInt = 1
+    uds: bool = True  # only what the UDS pass selected
+    weighting: Literal["uniform", "per_prompt"] = "uniform"  # 1 a row, or 1 a prompt
+
+
+class RLSet(_Set):
+    """`prompt`, `answer`, `verifier`, `verifier_args`, `pass_rate`: prompts worth rolling out."""
+
+    type: Literal["rl"] = "rl"
+
+
+class PreferenceSet(_Set):
+    """`prompt`, `chosen`, `rejected`: a verified right and a wrong answer of one prompt."""
+
+    type: Literal["preference"] = "preference"
+    pairs_per_prompt: PositiveInt = 1
+
+
+SetConfig = Annotated[SFTSet | RLSet | PreferenceSet, Field(discriminator="type")]
+
+
+class Recipe(_Part):
+    """One run. `dataset` names the folder that its versions go to."""
+
+    dataset: Name
+    description: str = ""
+    seed: NonNegativeInt = 0
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    prompting: Prompting = Prompting()
+    engine: EngineConfig = VLLMEngine()
+    sampling: SamplingConfig = SamplingConfig()
+    verify: VerifyConfig = VerifyConfig()
+    difficulty: DifficultyConfig = DifficultyConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    clusters: ClusterConfig = ClusterConfig()
+    uds: UDSConfig = UDSConfig()
+    sets: dict[Name, SetConfig] = Field(min_length=1)
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the template groups
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sets_are_typed_by_their_names(cls, data: Any) -> Any:
+        """`sft: {}` is a set of type sft; another name needs its `type`."""
+        if isinstance(data, dict) and isinstance(data.get("sets"), dict):
+            typed = {
+                name: {"type": name, **(body or {})} if isinstance(body, dict | None) else body
+                for name, body in data["sets"].items()
+            }
+            data = {**data, "sets": typed}
+        if isinstance(data, dict) and isinstance(data.get("engine"), dict):
+            data = {**data, "engine": {"type": "vllm", **data["engine"]}}
+        return data
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        names = [source.name for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sources are named {twice[0]!r}; give each its own `name`")
+        limit = getattr(self.engine, "max_model_len", None)
+        if limit is not None and self.sampling.max_tokens >= limit:
+            raise ValueError(
+                f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt: "
+                f"it must be below engine.max_model_len ({limit})"
+            )
+        if self.uds.model is None and not isinstance(self.engine, VLLMEngine):
+            if any(isinstance(s, SFTSet) and s.uds for s in self.sets.values()):
+                raise ValueError(
+                    f"uds.model is needed: engine {self.engine.type} has no weights here to score "
+                    "with (name a model, or set `uds: false` in the sft sets)"
+                )
+        return self
+
+
+def load(path: str | Path) -> Recipe:
+    """Read and validate the recipe in `path`; raises UsageError."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, origin: str = "<recipe>") -> Recipe:
+    """Validate the YAML `text`; errors call it `origin`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{origin}:{mark.line + 1}" if mark else origin
+        raise UsageError(f"{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise UsageError(
+            f"{origin}: a recipe is a mapping of keys, such as `dataset:` and `sources:`"
+        )
+    for key, line in _duplicates(node):
+        raise UsageError(f"{origin}:{line}: {key}: stands twice")
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(_explain(error, origin, node)) from None
+
+
+def dump(part: BaseModel) -> dict[str, Any]:
+    """A recipe or a section of it, defaults included, as plain JSON values."""
+    return part.model_dump(mode="json")
+
+
+def _explain(error: ValidationError, origin: str, node: yaml.Node | None) -> str:
+    """One line for the first error, and how many more there are."""
+    errors = error.errors(include_url=False)
+    # A misspelt key also shows as a missing one; the misspelling is what the reader must see.
+    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+    # Inside a tagged union pydantic puts the tag into the location; the file has no such key.
+    path, line = _locate(list(first["loc"]), node)
+    key = ".".join(path) or "recipe"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key" + _suggestion(path, first["loc"])
+    elif first["type"] == "missing":
+        message = "is missing"
+    elif first["type"].startswith("union_tag"):
+        context = first.get("ctx", {})
+        expected = context.get("expected_tags")
+        message = f"`type` must be one of {expected}" if expected else "`type` is missing"
+    elif not isinstance(first["input"], Mapping | list):
+        message = f"{message} (it is {first['input']!r})"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{origin}:{line}: {key}: {message}{more}"
+
+
+def _locate(loc: list[int | str], node: yaml.Node | None) -> tuple[list[str], int]:
+    """The keys of `loc` that stand in the file, and the line of the deepest one, from 1."""
+    path: list[str] = []
+    line = node.start_mark.line + 1 if node else 1
+    for at, part in enumerate(loc):
+        last = at == len(loc) - 1
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    path.append(str(part))
+                    node, line = value, key.start_mark.line + 1
+                    break
+            else:
+                if last:  # the key that is missing
+                    path.append(str(part))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            if part < len(node.value):
+                path.append(str(part))
+                node = node.value[part]
+                line = node.start_mark.line + 1
+    return path, line
+
+
+def _suggestion(path: list[str], loc: tuple[int | str, ...]) -> str:
+    known = _keys_at(loc[:-1])
+    close = difflib.get_close_matches(path[-1] if path else "", known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known here: {', '.join(sorted(known))}" if known else ""
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that the model at `loc` knows, for suggestions."""
+    models: dict[str, type[BaseModel]] = {
+        "dataset": DatasetSource, "reasoning_gym": ReasoningGymSource, "vllm": VLLMEngine,
+        "openai": OpenAIEngine, "replay": ReplayEngine, "plugin": PluginSource,
+        "sft": SFTSet, "rl": RLSet, "preference": PreferenceSet, "columns": Columns,
+    }  # fmt: skip
+    if not loc:
+        return list(Recipe.model_fields)
+    last = str(loc[-1])
+    if last in models:
+        return list(models[last].model_fields)
+    field = Recipe.model_fields.get(last)
+    annotation = field.annotation if field else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return []
+
+
+def _duplicates(node: yaml.Node | None, path: str = "") -> Iterator[tuple[str, int]]:
+    """(key path, line) of every key that stands twice in one mapping; PyYAML keeps the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = f"{path}{key.value}"
+            if key.value in seen:
+                yield name, key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _duplicates(value, f"{name}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for at, item in enumerate(node.value):
+            yield from _duplicates(item, f"{path}{at}.")

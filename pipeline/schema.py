@@ -1,0 +1,170 @@
+"""Arrow schemas of every table, with the meaning and unit of each column.
+
+Names follow the field (TRL, verl, Hugging Face). A column is nullable only where its text says when
+it is null. `describe(schema)` prints a schema as a table for people.
+"""
+
+import pyarrow as pa
+
+MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
+
+
+def column(name: str, type_: pa.DataType, meaning: str, *, null: str | None = None) -> pa.Field:
+    """A documented field; `null` says what a null means (absent: never null)."""
+    text = meaning if null is None else f"{meaning} Null: {null}."
+    return pa.field(name, type_, nullable=null is not None, metadata={"meaning": text})
+
+
+PROMPTS = pa.schema(
+    [
+        column("task_id", pa.string(), "Name of prompt, reference and verifier together."),
+        column("prompt_id", pa.string(), "Name of what the model sees."),
+        column("messages", MESSAGES, "The conversation so far (role, content)."),
+        column("answer", pa.string(), "Reference answer.", null="the verifier needs none"),
+        column("verifier", pa.string(), "Verifier that judges answers to this row."),
+        column("verifier_args", pa.string(), "Its arguments, canonical JSON."),
+        column("source", pa.string(), "Name of the source in the recipe."),
+        column("source_index", pa.int64(), "Row number within the source, from 0."),
+        column("licence", pa.string(), "Licence of the source.", null="the recipe names none"),
+        column("domain", pa.string(), "Subject, or task family.", null="the source names none"),
+        column("template_id", pa.string(), "Group of prompts that differ only by their numbers."),
+        column("n_tokens", pa.int32(), "Length of the rendered prompt in tokens of the policy.",
+               null="the engine's tokenizer is not known here"),
+        column("meta", pa.string(), "Further columns that the recipe keeps, canonical JSON."),
+    ]
+)  # fmt: skip
+
+ROLLOUTS = pa.schema(
+    [
+        column("rollout_id", pa.string(), "Name of this answer."),
+        column("prompt_id", pa.string(), "Prompt that it answers."),
+        column("policy", pa.string(), "Model @ revision."),
+        column("template", pa.string(), "Hash of the chat template."),
+        column("sampler", pa.string(), "Distribution parameters, canonical JSON."),
+        column("recipe_seed", pa.int64(), "Seed of the recipe that drew it."),
+        column("index", pa.int32(), "Number of the answer within the prompt, from 0."),
+        column("attempt", pa.int32(), "Try at this index, from 0."),
+        column("completion", pa.string(), "The answer's text; empty on error."),
+        column("token_ids", pa.list_(pa.int32()), "The answer's tokens.",
+               null="the engine does not tell"),
+        column("logprob_sum", pa.float64(), "Sum of the tokens' log-probabilities, nats.",
+               null="the engine does not tell"),
+        column("n_tokens", pa.int32(), "Length of the answer in tokens."),
+        column("finish_reason", pa.string(), "stop, length (cut off at max_tokens) or error."),
+        column("max_tokens", pa.int32(), "Length limit in force when it was drawn, tokens."),
+        column("seed", pa.int64(), "Seed of its random stream."),
+        column("error", pa.string(), "Why there is no answer.", null="there is one"),
+    ]
+)  # fmt: skip
+
+VERDICTS = pa.schema(
+    [
+        column("verdict_id", pa.string(), "Name of this judgement."),
+        column("rollout_id", pa.string(), "Answer that was judged."),
+        column("task_id", pa.string(), "Task that it was judged against."),
+        column("verifier", pa.string(), "Verifier and version, name@version."),
+        column("verdict", pa.string(), "correct, wrong or unjudged."),
+        column("reward", pa.float64(), "The verifier's own number.", null="unjudged"),
+        column("parts", pa.string(), "Named rewards, canonical JSON."),
+        column("extracted", pa.string(), "What was read from the answer.", null="nothing was"),
+        column("detail", pa.string(), "Reason in a few words.", null="there is nothing to say"),
+        column("seconds", pa.float64(), "Wall time of the judgement."),
+    ]
+)
+
+DIFFICULTY = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("policy", pa.string(), "Model @ revision."),
+        column("template", pa.string(), "Hash of the chat template."),
+        column("sampler", pa.string(), "Distribution parameters, canonical JSON."),
+        column("n", pa.int32(), "Answers drawn (errors included)."),
+        column("n_correct", pa.int32(), "Answers judged correct."),
+        column("n_wrong", pa.int32(), "Answers judged wrong."),
+        column("n_unjudged", pa.int32(), "Answers that could not be judged, truncated included."),
+        column("n_truncated", pa.int32(), "Answers cut off at the length limit."),
+        column("pass_rate", pa.float64(), "n_correct / (n_correct + n_wrong).",
+               null="nothing was judged"),
+        column("pass_rate_low", pa.float64(), "The same with truncated answers counted as wrong.",
+               null="nothing was judged or truncated"),
+        column("reward_mean", pa.float64(), "Mean reward of the judged answers.",
+               null="nothing was judged"),
+        column("alpha", pa.float64(), "Beta posterior of the pass rate: prior + n_correct."),
+        column("beta", pa.float64(), "Beta posterior of the pass rate: prior + n_wrong."),
+        column("interval_low", pa.float64(), "5 % quantile of the posterior."),
+        column("interval_high", pa.float64(), "95 % quantile of the posterior."),
+    ]
+)  # fmt: skip
+
+FEATURES = pa.schema(
+    [
+        column("feature_id", pa.string(), "Name of this signal."),
+        column("row_id", pa.string(), "Row that it describes (a prompt or a rollout)."),
+        column("feature", pa.string(), "embedding, nuclear_norm, sketch, ..."),
+        column("model", pa.string(), "Model @ revision that it was computed with."),
+        column("form", pa.string(), "Which text the model saw, and parameters, canonical JSON."),
+        column("vector", pa.list_(pa.float32()), "The signal.", null="it is a scalar"),
+        column("scalar", pa.float64(), "The signal.", null="it is a vector"),
+    ]
+)
+
+EMBEDDINGS = pa.schema(
+    [
+        column("prompt_id", pa.string(), "Prompt."),
+        column("embedding", pa.list_(pa.float32()), "L2-normalised vector."),
+    ]
+)
+
+CLUSTERS = pa.schema(
+    [
+        column("prompt_id", pa.string(), "Prompt."),
+        column("cluster", pa.int32(), "Number of its cluster, from 0, largest first."),
+        column("centroid_distance", pa.float64(), "Euclidean distance to the cluster's centroid."),
+        column("x", pa.float64(), "First principal component of the embeddings (for plots)."),
+        column("y", pa.float64(), "Second principal component."),
+    ]
+)
+
+SCORES = pa.schema(
+    [
+        column("rollout_id", pa.string(), "Answer that was scored, with its prompt."),
+        column("task_id", pa.string(), "Task that the answer was judged correct for."),
+        column("n_tokens_scored", pa.int32(), "Tokens of prompt and answer that the model saw."),
+        column("nuclear_norm", pa.float64(), "Sum of the singular values of the logits."),
+        column("step", pa.int32(), "Batch of the online pass that it stood in, from 0."),
+        column("utility", pa.float64(), "u: the nuclear norm."),
+        column("diversity", pa.float64(), "v: mean distance to the sketches in the buffer."),
+        column("score", pa.float64(), "c = u + alpha v."),
+        column("selected", pa.bool_(), "Among the K best of its batch."),
+        column("rank", pa.int32(), "Place by score within its batch, from 0."),
+    ]
+)
+
+LEDGER = pa.schema(
+    [
+        column("row_id", pa.string(), "Row that was decided on."),
+        column("stage", pa.string(), "Stage, or set (training_set/sft)."),
+        column("decision", pa.string(), "kept, dropped or pending."),
+        column("rule", pa.string(), "Rule that decided."),
+        column("value", pa.string(), "What the rule looked at.", null="not one value"),
+        column("threshold", pa.string(), "What it was compared with.", null="the rule has none"),
+        column("detail", pa.string(), "More, for people.", null="there is no more to say"),
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "prompts": PROMPTS,
+    "rollouts": ROLLOUTS,
+    "verdicts": VERDICTS,
+    "difficulty": DIFFICULTY,
+    "features": FEATURES,
+    "embeddings": EMBEDDINGS,
+    "clusters": CLUSTERS,
+    "scores": SCORES,
+    "ledger": LEDGER,
+}
+
+
+def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
+    """(name, type, meaning) of every column, for people."""
+    return [(f.name, str(f.type), (f.metadata or {}).get(b"meaning", b"").decode()) for f in schema]

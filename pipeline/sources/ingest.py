@@ -1,0 +1,270 @@
+"""Stage `prompts`: every row of every source becomes a prompt, or a ledger row with its reason.
+
+Rules that drop a row, in the order in which they are asked:
+
+`unreadable` (broken line, failed generator), `missing_prompt`, `empty_prompt`, `wrong_type`,
+`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `duplicate` (the same prompt, answer
+and verifier came before), `unrenderable` (the chat template refuses it), `too_long`.
+"""
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.pipeline.clean.templates import template_id
+from winnow.pipeline.contracts import SourceRow
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.names import Message, canonical_json, digest, prompt_id, task_id
+from winnow.pipeline.recipe import Columns, ReasoningGymSource, Recipe, SourceConfig
+from winnow.pipeline.schema import LEDGER, PROMPTS
+from winnow.pipeline.sources import check, open_source, rows
+from winnow.pipeline.sources.rows import Drop
+
+STAGE = "prompts"
+
+# Verifiers that make their own reference; every other one needs the column that the recipe names.
+ANSWER_FREE = frozenset({"reasoning_gym"})
+
+CountTokens = Callable[[list[Message]], int]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """`prompts` (schema.PROMPTS) in source order; `ledger` (schema.LEDGER), one row per source row.
+
+    A ledger row's `row_id` is the task_id, or for a row that has none of its own (unreadable, not a
+    prompt, a duplicate) the digest of the source's name and the row number.
+    """
+
+    prompts: pa.Table
+    ledger: pa.Table
+
+
+def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
+    """Raises UsageError for what is wrong with the sources and can be told before reading them."""
+    for config in recipe.sources:
+        mapping = _mapping(config)
+        name, verifier = config.name, mapping.verifier
+        if verifier not in known_verifiers:
+            close = difflib.get_close_matches(verifier, known_verifiers, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            known = ", ".join(sorted(known_verifiers))
+            raise UsageError(
+                f"source {name!r}: verifier: no verifier {verifier!r}; {hint}known: {known}"
+            )
+        if verifier == "math" and mapping.columns.answer is None:
+            raise UsageError(
+                f"source {name!r}: columns.answer: the verifier math compares with a reference; "
+                "name the column that holds it"
+            )
+        check(config)
+
+
+def ingest(
+    recipe: Recipe,
+    *,
+    count_tokens: CountTokens | None,
+    max_prompt_tokens: int | None,
+    limit: int | None = None,
+) -> Ingested:
+    """Read all sources of `recipe`.
+
+    `count_tokens` is the length of a rendered conversation in tokens of the policy; it raises
+    ValueError for a conversation that the chat template refuses. Prompts above `max_prompt_tokens`
+    are dropped. With `limit`, the first rows of the sources are dealt in turn, one from each, until
+    there are `limit` rows: a first look shows every source.
+
+    Raises UsageError when a source cannot be opened or a column of the recipe is in none of its
+    rows.
+    """
+    taken = _Taken(recipe, count_tokens, max_prompt_tokens)
+    for config, source_rows in _deal(recipe.sources, limit):
+        taken.source(config, source_rows)
+    return Ingested(taken.prompts.table(), taken.ledger.table())
+
+
+def _deal(
+    sources: Sequence[SourceConfig], limit: int | None
+) -> Iterator[tuple[SourceConfig, Iterable[SourceRow]]]:
+    if limit is None:
+        yield from ((config, open_source(config).rows()) for config in sources)
+        return
+    hands: list[list[SourceRow]] = [[] for _ in sources]
+    streams = [open_source(config).rows(limit) for config in sources]
+    left, active = limit, list(range(len(sources)))
+    while left and active:
+        for at in active[:left]:
+            hands[at].extend(islice(streams[at], 1))
+        left = limit - sum(map(len, hands))
+        # Whoever could not give a row this round has no more.
+        most = max(map(len, hands))
+        active = [at for at in active if len(hands[at]) == most]
+    yield from zip(sources, hands, strict=True)
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    """How a source's rows are read."""
+
+    columns: Columns
+    verifier: str
+    verifier_args: Mapping[str, Any]
+    licence: str | None
+    own_args: bool = False  # every row brings its verifier's arguments
+
+    @property
+    def needs_answer(self) -> bool:
+        return self.columns.answer is not None and self.verifier not in ANSWER_FREE
+
+    @property
+    def required(self) -> list[tuple[str, str]]:
+        """(key in the recipe, column) of every column that must be in some row."""
+        columns = self.columns
+        named = [("columns.prompt", columns.prompt), ("columns.domain", columns.domain)]
+        if self.needs_answer:
+            named.append(("columns.answer", columns.answer))
+        named += [("columns.keep", name) for name in columns.keep]
+        return [(key, column) for key, column in named if column is not None]
+
+
+def _mapping(config: SourceConfig) -> _Mapping:
+    if isinstance(config, ReasoningGymSource):
+        columns = Columns(prompt="question", answer="answer", domain="domain")
+        return _Mapping(columns, "reasoning_gym", {}, config.licence, own_args=True)
+    try:
+        canonical_json(config.verifier_args)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"source {config.name!r}: verifier_args: is no plain JSON: {error}"
+        ) from None
+    return _Mapping(config.columns, config.verifier, config.verifier_args, config.licence)
+
+
+class _Taken:
+    """The two tables as they grow, and which task came first where."""
+
+    def __init__(
+        self, recipe: Recipe, count_tokens: CountTokens | None, max_prompt_tokens: int | None
+    ) -> None:
+        self.prompts, self.ledger = _Growing(PROMPTS), _Growing(LEDGER)
+        self._recipe, self._count, self._max = recipe, count_tokens, max_prompt_tokens
+        self._first: dict[str, str] = {}
+
+    def source(self, config: SourceConfig, source_rows: Iterable[SourceRow]) -> None:
+        mapping = _mapping(config)
+        absent = dict.fromkeys(mapping.required)
+        seen: dict[str, None] = {}
+        for row in source_rows:
+            if absent and row.error is None:
+                seen.update(dict.fromkeys(map(str, row.values)))
+                absent = {item: None for item in absent if item[1] not in row.values}
+            self._row(config.name, mapping, row)
+        if absent and seen:
+            _no_column(config.name, next(iter(absent)), list(seen))
+
+    def _row(self, source: str, mapping: _Mapping, row: SourceRow) -> None:
+        position = f"{source}[{row.index}]"
+        named: str | None = None
+        try:
+            prompt = self._prompt(source, mapping, row)
+            task = prompt["task_id"]
+            if task in self._first:
+                raise Drop("duplicate", f"the same as {self._first[task]}", value=task)
+            self._first[task], named = position, task
+            self._measure(prompt)
+        except Drop as drop:
+            decided = ("dropped", drop.rule, drop.value, drop.threshold)
+            detail = f"{position}: {drop.detail}"
+        else:
+            self.prompts.add(prompt)
+            count, limit = prompt["n_tokens"], self._max
+            decided = ("kept", "ingested", _text(count), None if count is None else _text(limit))
+            detail = position
+        decision, rule, value, threshold = decided
+        self.ledger.add(
+            {
+                "row_id": named or digest("source_row/1", [source, row.index]),
+                "stage": STAGE,
+                "decision": decision,
+                "rule": rule,
+                "value": value,
+                "threshold": threshold,
+                "detail": detail.encode("utf-8", "backslashreplace").decode(),
+            }
+        )
+
+    def _prompt(self, source: str, mapping: _Mapping, row: SourceRow) -> dict[str, Any]:
+        if row.error is not None:
+            raise Drop("unreadable", row.error)
+        columns, values = mapping.columns, row.values
+        messages = rows.conversation(values.get(columns.prompt), self._recipe.prompting)
+        raw = values.get(columns.answer) if columns.answer is not None else None
+        answer = rows.answer(raw, needed=mapping.needs_answer)
+        domain = values.get(columns.domain) if columns.domain is not None else None
+        args = values["verifier_args"] if mapping.own_args else mapping.verifier_args
+        prompt = prompt_id(messages)
+        return {
+            "task_id": task_id(prompt, answer, mapping.verifier, args),
+            "prompt_id": prompt,
+            "messages": messages,
+            "answer": answer,
+            "verifier": mapping.verifier,
+            "verifier_args": canonical_json(args),
+            "source": source,
+            "source_index": row.index,
+            "licence": mapping.licence,
+            "domain": rows.label(domain, "domain"),
+            "template_id": template_id(messages),
+            "n_tokens": None,
+            "meta": rows.meta(values, columns.keep),
+        }
+
+    def _measure(self, prompt: dict[str, Any]) -> None:
+        if self._count is None:
+            return
+        try:
+            prompt["n_tokens"] = count = self._count(prompt["messages"])
+        except ValueError as error:
+            raise Drop("unrenderable", " ".join(str(error).split())[:200]) from None
+        if self._max is not None and count > self._max:
+            raise Drop("too_long", "tokens", value=str(count), threshold=str(self._max))
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _no_column(source: str, missing: tuple[str, str], seen: list[str]) -> None:
+    key, column = missing
+    close = difflib.get_close_matches(column, seen, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    names = rows.short(seen, 300)
+    raise UsageError(f"source {source!r}: {key}: no column {column!r}{hint}; there are: {names}")
+
+
+@dataclass
+class _Growing:
+    """A table that is built batch by batch, so that long texts never overflow one Arrow array."""
+
+    schema: pa.Schema
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _size: int = 0
+    _batches: list[pa.RecordBatch] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        self._size += sum(len(m["content"]) for m in row.get("messages", ()))
+        if len(self._rows) >= 8192 or self._size >= 1 << 27:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._batches.append(pa.RecordBatch.from_pylist(self._rows, schema=self.schema))
+        self._rows, self._size = [], 0
+
+    def table(self) -> pa.Table:
+        self._flush()
+        return pa.Table.from_batches(self._batches, schema=self.schema)

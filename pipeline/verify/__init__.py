@@ -1,0 +1,71 @@
+"""Verifiers: what decides whether an answer is correct, wrong or cannot be judged.
+
+How to add one: write a class with `name`, `version` and `verify` (`winnow.pipeline.contracts`) in a
+module of this folder, and a line in `VERIFIERS`. Another package adds its own through the entry
+point group `winnow.verifiers` (name = "module:Class"); built-in names cannot be taken over.
+
+A verifier is made without arguments, in the main process for its version and in every worker to
+judge, so heavy imports belong inside `verify`. Where they take long, a method `warm()` makes them
+when a worker starts, so that no row's time limit pays for them.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from winnow.pipeline.contracts import Verifier
+from winnow.pipeline.errors import UsageError
+
+GROUP = "winnow.verifiers"
+
+
+def _math() -> Verifier:
+    from winnow.pipeline.verify.math_answer import MathAnswer
+
+    return MathAnswer()
+
+
+def _reasoning_gym() -> Verifier:
+    from winnow.pipeline.verify.reasoning_gym_score import ReasoningGymScore
+
+    return ReasoningGymScore()
+
+
+VERIFIERS: dict[str, Callable[[], Verifier]] = {
+    "math": _math,
+    "reasoning_gym": _reasoning_gym,
+}
+
+
+def verifier_names() -> list[str]:
+    """Every name that `get_verifier` knows, sorted."""
+    return sorted({*VERIFIERS, *(point.name for point in entry_points(group=GROUP))})
+
+
+@cache
+def get_verifier(name: str) -> Verifier:
+    """The verifier `name`, one instance per process. Raises UsageError for an unknown name."""
+    if name in VERIFIERS:
+        return VERIFIERS[name]()
+    points = entry_points(group=GROUP, name=name)
+    if not points:
+        known = ", ".join(verifier_names())
+        raise UsageError(f"verifier {name!r} is not known; known here: {known}")
+    return _load(next(iter(points)))
+
+
+def verifier_label(name: str) -> str:
+    """`name@version`, as it stands in the `verifier` column. Raises UsageError."""
+    return f"{name}@{get_verifier(name).version}"
+
+
+def _load(point: EntryPoint) -> Verifier:
+    try:
+        return cast(Verifier, point.load()())
+    except Exception as error:  # another package's code: whatever it raises is that package's fault
+        package = point.dist.name if point.dist else point.value
+        raise UsageError(
+            f"verifier {point.name!r} of package {package} cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,122 @@
+"""From stored answers to stored verdicts: which are missing, and how one is made."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.pipeline.contracts import Task, Verdict
+from winnow.pipeline.names import canonical_json, verdict_id
+from winnow.pipeline.store.store import AsyncWriter, Store
+from winnow.pipeline.verify import verifier_label
+from winnow.pipeline.verify.rules import prejudge
+from winnow.pipeline.verify.worker_pool import VerifierPool
+
+Row = Mapping[str, Any]
+
+JUDGED_COLUMNS = ("rollout_id", "prompt_id", "completion", "finish_reason")
+
+
+class Tasks:
+    """The tasks of each prompt, as verifiers take them; one prompt may have several references."""
+
+    def __init__(self, prompts: pa.Table) -> None:
+        self.by_prompt: dict[str, list[tuple[str, str, Task]]] = defaultdict(list)
+        columns = ["task_id", "prompt_id", "messages", "answer", "verifier", "verifier_args"]
+        for row in prompts.select(columns).to_pylist():
+            task = Task(row["messages"], row["answer"], json.loads(row["verifier_args"]))
+            self.by_prompt[row["prompt_id"]].append((row["task_id"], row["verifier"], task))
+
+    @property
+    def verifiers(self) -> list[str]:
+        return sorted({verifier for tasks in self.by_prompt.values() for _, verifier, _ in tasks})
+
+    def verdict_ids(self, rollout: str, prompt: str) -> list[str]:
+        """Names of the verdicts that this rollout should have."""
+        return [_name(rollout, *task) for task in self.by_prompt[prompt]]
+
+
+def _name(rollout: str, task_id: str, verifier: str, task: Task) -> str:
+    name, _, version = verifier_label(verifier).partition("@")
+    return verdict_id(rollout, task_id, name, version, task.args)
+
+
+class Judge:
+    """Judges a rollout for each task of its prompt and stores the verdicts.
+
+    Called for every rollout while sampling goes on; verdicts that exist are not made again.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        pool: VerifierPool,
+        writer: AsyncWriter,
+        known: set[str],
+        on_verdict: Callable[[Row], None] = lambda row: None,
+    ) -> None:
+        self._tasks, self._pool, self._writer = tasks, pool, writer
+        self._known = known
+        self._on_verdict = on_verdict
+
+    async def __call__(self, rollout: Row) -> None:
+        for task_id, verifier, task in self._tasks.by_prompt[rollout["prompt_id"]]:
+            name = _name(rollout["rollout_id"], task_id, verifier, task)
+            if name in self._known:
+                continue
+            verdict, seconds = prejudge(rollout["finish_reason"]), 0.0
+            if verdict is None:
+                timed = await self._pool.judge(verifier, rollout["completion"], task)
+                verdict, seconds = timed.verdict, timed.seconds
+            row = verdict_row(name, rollout["rollout_id"], task_id, verifier, verdict, seconds)
+            await self._writer.put(row)
+            self._known.add(name)
+            self._on_verdict(row)
+
+
+async def judge_missing(rollouts: Iterable[Row], judge: Judge, *, concurrency: int) -> None:
+    """Judge stored rollouts, `concurrency` at a time."""
+    free = asyncio.Semaphore(concurrency)
+
+    async def one(row: Row) -> None:
+        try:
+            await judge(row)
+        finally:
+            free.release()
+
+    async with asyncio.TaskGroup() as group:
+        for row in rollouts:
+            await free.acquire()
+            group.create_task(one(row))
+
+
+def missing_verdicts(rollouts: pa.Table, tasks: Tasks, store: Store) -> tuple[set[str], list[str]]:
+    """(names that exist, rollouts that lack a verdict) for `rollouts` (rollout_id, prompt_id)."""
+    wanted: dict[str, list[str]] = {}
+    ids, prompts = rollouts["rollout_id"].to_pylist(), rollouts["prompt_id"].to_pylist()
+    for rollout, prompt in zip(ids, prompts, strict=True):
+        wanted[rollout] = tasks.verdict_ids(rollout, prompt)
+    known = store.existing(name for names in wanted.values() for name in names)
+    lacking = [rollout for rollout, names in wanted.items() if not known.issuperset(names)]
+    return known, lacking
+
+
+def verdict_row(
+    name: str, rollout: str, task_id: str, verifier: str, verdict: Verdict, seconds: float
+) -> dict[str, Any]:
+    """A row of the verdicts table."""
+    return {
+        "verdict_id": name,
+        "rollout_id": rollout,
+        "task_id": task_id,
+        "verifier": verifier_label(verifier),
+        "verdict": verdict.verdict,
+        "reward": verdict.reward,
+        "parts": canonical_json(dict(verdict.parts)),
+        "extracted": verdict.extracted,
+        "detail": verdict.detail,
+        "seconds": seconds,
+    }

@@ -1,0 +1,48 @@
+"""What several commands share: their common options, the console, progress with time left."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RecipePath = Annotated[
+    Path, typer.Argument(help="The recipe, a YAML file.", show_default=False, metavar="RECIPE")
+]
+Home = Annotated[
+    Path,
+    typer.Option(
+        help="Folder that holds the store and the versions.",
+        envvar="WINNOW_HOME",
+        show_default="data",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Look only at so many source rows, dealt over the sources: for a first look.",
+        show_default=False,
+    ),
+]
+DEFAULT_HOME = Path("data")
+
+
+def console() -> Any:
+    """A rich console on standard output. Text of models and sources is printed without markup."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def plain(text: object) -> str:
+    """Text that cannot move the cursor or change colours: control characters are made visible."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
+
+
+def short(text: object, width: int = 100) -> str:
+    """One line of at most `width` characters."""
+    line = " ".join(plain(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,83 @@
+"""The command `winnow`: parses, calls, prints. Nothing heavy is imported before it is needed."""
+
+import sys
+import traceback
+
+import click
+import typer
+
+from winnow.cli import build, inspect, rollouts, run, ui, upkeep
+from winnow.pipeline.errors import WinnowError
+
+app = typer.Typer(
+    name="winnow",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Turn raw prompts into a verified, versioned SFT or RL training set.
+
+    A recipe (one YAML file) says where prompts come from, which model answers them, how answers are
+    checked, and which rows make a set. Try:
+
+    - `winnow check data/recipes/quickstart.yaml` — what a run would do, before anything is spent
+    - `winnow run data/recipes/quickstart.yaml` — do it; what exists already is not done again
+    - `winnow why ROW_ID` — the whole life of one row, kept or dropped
+    """,
+)
+
+run.register(app)
+build.register(app)
+rollouts.register(app)
+inspect.register(app)
+upkeep.register(app)
+ui.register(app)
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Options of every command."""
+    del debug  # read from the arguments by `main`, which must know it also where parsing fails
+
+
+def main() -> None:
+    """Entry point. Exit code 0: done; 1: the run failed; 2: wrong use; 130: stopped."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    # `winnow run X --debug` reads as well as `winnow --debug run X`.
+    sys.argv[1:] = (["--debug"] if debug else []) + [a for a in arguments if a != "--debug"]
+    sys.exit(_run(debug))
+
+
+def _run(debug: bool) -> int:
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _say("stopped. What was finished is stored; the same command goes on from there.")
+        return 130
+    except WinnowError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {error}")
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort, on the way out
+        if debug:
+            traceback.print_exc()
+        hint = "" if debug else " (--debug shows where)"
+        _say(f"internal error: {type(error).__name__}: {error}{hint}")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""A run on the terminal: one bar per stage that takes time, with what is left of it."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from winnow.pipeline.progress import Step
+
+
+class TerminalProgress:
+    """Shows bars with ETA, tokens/s and the running pass rate; plain lines where there is no tty."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = Console(stderr=True, markup=False, highlight=False)
+        self._bars: Any = None
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<12}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=self._console,
+            )
+        self._tasks: dict[str, Any] = {}
+        self._told: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def note(self, text: str) -> None:
+        self._console.print(f"· {text}", style="dim")
+
+    def step(self, step: Step) -> None:
+        figures = "  ".join(_figure(name, value) for name, value in step.numbers.items())
+        if self._bars:
+            if step.stage not in self._tasks:
+                self._tasks[step.stage] = self._bars.add_task(
+                    step.stage, total=step.total, unit=step.unit, figures=figures
+                )
+            self._bars.update(self._tasks[step.stage], completed=step.done, figures=figures)
+            return
+        now = time.monotonic()
+        began = self._began.setdefault(step.stage, now)
+        if step.done < step.total and now - self._told.get(step.stage, 0.0) < 10:
+            return
+        self._told[step.stage] = now
+        left = (now - began) / step.done * (step.total - step.done) if step.done else 0.0
+        line = f"{step.stage}: {step.done}/{step.total} {step.unit}, {left:.0f} s left  {figures}"
+        print(line.rstrip(), file=sys.stderr)
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "tokens_per_second":
+        return f"{value:.0f} tokens/s"
+    if name == "pass_rate":
+        return f"pass rate {value:.2f}"
+    return f"{name} {value:g}"

@@ -1,0 +1,60 @@
+"""The whole run, stage after stage."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from winnow.pipeline.publish.version import Version
+from winnow.stages import (
+    clusters,
+    difficulty,
+    embeddings,
+    prompts,
+    rollouts,
+    scores,
+    training_set,
+    verdicts,
+)
+from winnow.stages.base import Context, StageResult
+
+Stage = Callable[[Context], StageResult]
+
+# In running order; training_set comes last and gives a version.
+STAGES: dict[str, Stage] = {
+    "prompts": prompts.run,
+    "rollouts": rollouts.run,
+    "verdicts": verdicts.run,
+    "difficulty": difficulty.run,
+    "embeddings": embeddings.run,
+    "clusters": clusters.run,
+    "scores": scores.run,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did, stage by stage, and the version that it ends with."""
+
+    stages: list[StageResult]
+    version: Version
+
+    def stage(self, name: str) -> StageResult:
+        return next(result for result in self.stages if result.stage == name)
+
+
+def run(ctx: Context, on_stage: Callable[[StageResult], None] = lambda result: None) -> Report:
+    """Materialise what is missing, and publish."""
+    results: list[StageResult] = []
+    for stage in STAGES.values():
+        results.append(stage(ctx))
+        on_stage(results[-1])
+    costs = {result.stage: dict(result.cost) for result in results if not result.skipped}
+    published, version = training_set.run(ctx, costs=costs)
+    results.append(published)
+    on_stage(published)
+    return Report(results, version)
+
+
+def build(ctx: Context, only: Collection[str] | None = None) -> Report:
+    """Publish anew from recorded signals; never samples, embeds or scores."""
+    published, version = training_set.run(ctx, only=only)
+    return Report([published], version)

@@ -1,0 +1,84 @@
+"""What a run would do, before anything is spent."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from winnow.pipeline.recipe import VLLMEngine
+from winnow.stages import prompts, rollouts
+from winnow.stages.base import Context
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows, answers and tokens of a run. Tokens are an estimate: `tokens_basis` says from what."""
+
+    source_rows: int
+    prompts: int
+    drops: Mapping[str, int]
+    policy: str
+    answers: int
+    stored: int
+    missing: int
+    prompt_tokens: int
+    answer_tokens: int
+    answer_tokens_at_most: int
+    tokens_basis: str
+    sets: tuple[str, ...]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(what, how much), for people."""
+        return [
+            ("source rows", f"{self.source_rows:,}"),
+            ("prompts", f"{self.prompts:,} ({self.source_rows - self.prompts:,} rows dropped)"),
+            ("policy", self.policy),
+            ("answers", f"{self.answers:,}: {self.stored:,} stored, {self.missing:,} to draw"),
+            ("prompt tokens to read", f"about {self.prompt_tokens:,}"),
+            ("answer tokens to draw", f"about {self.answer_tokens:,} ({self.tokens_basis})"),
+            ("at most", f"{self.answer_tokens_at_most:,}"),
+            ("sets", ", ".join(self.sets)),
+        ]  # fmt: skip
+
+
+def plan(ctx: Context) -> Plan:
+    """Read the sources, check the engine's arguments, and count what is missing."""
+    recipe = ctx.recipe
+    if isinstance(recipe.engine, VLLMEngine):
+        from winnow.synth.engines.vllm import check_args
+
+        check_args(recipe.engine.args)
+    found = prompts.run(ctx)
+    work = ctx.workspace
+    ledger = work.read("prompts_ledger", ["decision", "rule"]).to_pylist()
+    drops = Counter(row["rule"] for row in ledger if row["decision"] != "kept")
+    table = work.read("prompts", ["prompt_id", "n_tokens"])
+    ids = sorted(set(table["prompt_id"].to_pylist()))
+    todo = rollouts.plan_of(ctx, ids)
+    length = dict(zip(table["prompt_id"].to_pylist(), table["n_tokens"].to_pylist(), strict=True))
+    mean, basis = _answer_length(ctx)
+    return Plan(
+        source_rows=found.counts["rows_in"],
+        prompts=found.counts["kept"],
+        drops=dict(drops.most_common()),
+        policy=rollouts.target_of(ctx).identity.policy,
+        answers=len(ids) * recipe.sampling.n,
+        stored=len(todo.stored),
+        missing=todo.n_missing,
+        prompt_tokens=sum((length[p] or 0) * len(m) for p, m in todo.missing.items()),
+        answer_tokens=round(mean * todo.n_missing),
+        answer_tokens_at_most=recipe.sampling.max_tokens * todo.n_missing,
+        tokens_basis=basis,
+        sets=tuple(recipe.sets),
+    )
+
+
+def _answer_length(ctx: Context) -> tuple[float, str]:
+    """Tokens that an answer of this policy takes, and how that is known."""
+    policy = rollouts.target_of(ctx).identity.policy
+    with ctx.workspace.rollouts() as store:
+        stored = store.get([policy], "policy", columns=["n_tokens"])["n_tokens"].to_pylist()
+    if stored:
+        limit = ctx.recipe.sampling.max_tokens
+        mean = sum(min(n, limit) for n in stored) / len(stored)
+        return mean, f"{mean:.0f} an answer, the mean of {len(stored):,} stored ones"
+    return ctx.recipe.sampling.max_tokens / 2, "half the limit: no answer of this policy is stored"

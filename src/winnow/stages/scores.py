@@ -1,0 +1,178 @@
+"""Stage 6: UDS over the correct answers, from stored signals of one forward pass each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from winnow.pipeline import recipe as recipes
+from winnow.pipeline import schema
+from winnow.pipeline.features import stored
+from winnow.pipeline.models import ModelFolder, resolve_model
+from winnow.pipeline.progress import Step
+from winnow.pipeline.recipe import SFTSet, VLLMEngine
+from winnow.pipeline.store.store import Store
+from winnow.stages.base import Context, StageResult, fingerprint, timed
+
+VERSION = "1"
+_CHUNK = 16  # sequences between two commits
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `scores`: one row per correct answer. Empty where no set asks for UDS."""
+    work = ctx.workspace
+    folder = scoring_model(ctx)
+    mark = fingerprint(
+        ctx,
+        "scores",
+        VERSION,
+        {
+            "prompts": work.data_version("prompts"),
+            "rollouts": work.data_version("rollouts"),
+            "verdicts": work.data_version("verdicts"),
+            "model": folder.identity if folder else "none",
+            "uds": recipes.dump(ctx.recipe.uds),
+            "seed": ctx.recipe.seed,
+        },
+    )
+    skipped, made = work.holds("scores", mark), 0
+    with timed() as clock:
+        if not skipped:
+            table = schema.SCORES.empty_table()
+            if folder:
+                table, made = _score(ctx, folder)
+            work.write("scores", table, mark)
+    chosen = work.read("scores", ["selected"])["selected"].to_pylist()
+    return StageResult(
+        "scores",
+        work.data_version("scores"),
+        skipped,
+        {"scored": len(chosen), "selected": sum(chosen)},
+        {"seconds": clock.seconds, "computed_here": made},
+    )
+
+
+def scoring_model(ctx: Context) -> ModelFolder | None:
+    """The model whose logits UDS reads; None where no set asks for UDS."""
+    if not any(isinstance(s, SFTSet) and s.uds for s in ctx.recipe.sets.values()):
+        return None
+    engine = ctx.recipe.engine
+    if ctx.recipe.uds.model is None and isinstance(engine, VLLMEngine):
+        return resolve_model(engine.model, engine.revision)
+    assert ctx.recipe.uds.model is not None  # the recipe's validation asks for it
+    return resolve_model(ctx.recipe.uds.model)
+
+
+def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
+    from winnow.pipeline.features.scorer import CausalScorer
+    from winnow.selectors.utility.uds import uds
+
+    config = ctx.recipe.uds
+    scorer = CausalScorer(
+        folder,
+        projector_seed=ctx.recipe.seed,
+        projection=config.projection,
+        rows=config.rows,
+        max_tokens=config.max_tokens,
+        chat=folder.template_hash(),
+    )
+    kind = stored.Kind(("nuclear_norm", "n_tokens", "sketch"), folder.identity, scorer.form)
+    candidates = _candidates(ctx)
+    ids = sorted(candidates)
+    made = 0
+    with ctx.workspace.features(write=True, on_wait=ctx.waits) as store:
+        todo = stored.missing(store, kind, ids)
+        if todo:
+            ctx.progress.note(f"loading the scorer ({kind.model})")
+            made = _fill(ctx, folder, scorer, kind, candidates, todo, store)
+        norms = stored.scalars(store, kind, "nuclear_norm", ids)
+        lengths = stored.scalars(store, kind, "n_tokens", ids)
+        sketches = stored.vectors(store, kind, "sketch", ids)
+    found = uds(
+        ids,
+        norms,
+        sketches,
+        alpha=config.alpha,
+        buffer=config.buffer,
+        batch=config.batch,
+        keep=config.keep,
+        seed=ctx.recipe.seed,
+        projection=config.projection,
+        vocab=scorer.vocab if config.projection == "orthonormal" else None,
+        T=scorer.positions,
+    )
+    columns: dict[str, Any] = {
+        "rollout_id": ids,
+        "task_id": [candidates[row]["task_id"] for row in ids],
+        "n_tokens_scored": lengths.astype("int32"),
+        "nuclear_norm": norms,
+        "step": found.step,
+        "utility": found.utility,
+        "diversity": found.diversity,
+        "score": found.score,
+        "selected": found.selected,
+        "rank": found.rank,
+    }
+    arrays = [pa.array(columns[f.name], f.type) for f in schema.SCORES]
+    return pa.table(arrays, schema=schema.SCORES), made
+
+
+def _candidates(ctx: Context) -> dict[str, dict[str, Any]]:
+    """Correct answers by rollout id, with their prompt's messages."""
+    work = ctx.workspace
+    verdicts = _frame(work.read("verdicts", ["rollout_id", "task_id", "verdict"]))
+    rollouts = _frame(work.read("rollouts", ["rollout_id", "prompt_id", "completion", "token_ids"]))
+    prompts = _frame(work.read("prompts", ["prompt_id", "messages"])).unique("prompt_id")
+    correct = (
+        verdicts.filter(pl.col("verdict") == "correct")
+        .group_by("rollout_id")
+        .agg(pl.col("task_id").min())
+    )
+    rows = correct.join(rollouts, on="rollout_id").join(prompts, on="prompt_id")
+    return {row["rollout_id"]: row for row in rows.iter_rows(named=True)}
+
+
+def _fill(
+    ctx: Context,
+    folder: ModelFolder,
+    scorer: Any,
+    kind: stored.Kind,
+    candidates: Mapping[str, Mapping[str, Any]],
+    todo: Sequence[str],
+    store: Store,
+) -> int:
+    """Score and store the candidates of `todo`; returns how many."""
+    from winnow.pipeline.tokens import render, tokenizer
+
+    words = tokenizer(folder)
+    # Token ids of the engine are this model's own only where both are the same weights.
+    same = ctx.workspace.read("rollouts", ["policy"])["policy"].to_pylist()[:1] == [folder.identity]
+
+    def tokens(row: str) -> tuple[list[int], list[int]]:
+        candidate = candidates[row]
+        answer = candidate["token_ids"] if same else None
+        if answer is None:
+            answer = words.encode(candidate["completion"], add_special_tokens=False)
+        return render(words, candidate["messages"]), list(answer)
+
+    def compute(rows: Sequence[str]) -> list[stored.Signals]:
+        return [
+            {"nuclear_norm": f.nuclear_norm, "n_tokens": f.n_tokens, "sketch": f.sketch}
+            for f in scorer.score([tokens(row) for row in rows])
+        ]
+
+    # Neighbours of like length share a batch without padding.
+    by_length = sorted(todo, key=lambda row: (len(candidates[row]["completion"]), row))
+    try:
+        for done in stored.fill(store, kind, by_length, compute, chunk=_CHUNK):
+            ctx.progress.step(Step("scores", done, len(todo), "answers"))
+    finally:
+        scorer.close()
+    return len(todo)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

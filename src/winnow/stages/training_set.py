@@ -1,0 +1,158 @@
+"""Stage 7: choose the rows of every set from recorded signals, and publish them as a version."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import winnow
+from winnow.pipeline import recipe as recipes
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.models import resolve_embedder
+from winnow.pipeline.publish import manifest as manifests
+from winnow.pipeline.publish.holdout import group_holdout
+from winnow.pipeline.publish.version import Version, latest, open_version
+from winnow.pipeline.publish.writer import publish
+from winnow.stages import rollouts, scores
+from winnow.stages.base import Context, StageResult, fingerprint, timed
+
+VERSION = "1"
+SIGNALS = ("prompts", "rollouts", "verdicts", "difficulty", "clusters", "scores")
+PUBLISHED = pa.schema(
+    [("version", pa.string()), ("set", pa.string()), ("split", pa.string()), ("rows", pa.int64())]
+)
+
+
+def run(
+    ctx: Context, only: Collection[str] | None = None, costs: Mapping[str, Any] | None = None
+) -> tuple[StageResult, Version]:
+    """Publish a version and write `published` and `ledger`; nothing where that version stands.
+
+    `only` names the sets to choose anew; the others are linked from the latest version. `costs`
+    (times, tokens) goes into run.json, outside the version's name.
+    """
+    work = ctx.workspace
+    mark = fingerprint(
+        ctx,
+        "training_set",
+        f"{VERSION}/{winnow.__version__}",
+        {
+            "inputs": {stage: work.data_version(stage) for stage in (*SIGNALS, "prompts_ledger")},
+            "recipe": recipes.dump(ctx.recipe),
+            "only": sorted(only) if only is not None else "all",
+        },
+    )
+    with timed() as clock:
+        version = _standing(ctx, mark)
+        skipped = version is not None
+        if version is None:
+            version = _publish(ctx, mark, only, costs or {})
+    counts = {
+        f"{name}/{split}": rows
+        for name, splits in sorted(version.rows.items())
+        for split, rows in sorted(splits.items())
+    }
+    result = StageResult("training_set", version.id, skipped, counts, {"seconds": clock.seconds})
+    return result, version
+
+
+def _standing(ctx: Context, mark: str) -> Version | None:
+    """The version that was published from just this, where it is still there."""
+    if not ctx.workspace.holds("published", mark):
+        return None
+    ids = ctx.workspace.read("published", ["version"])["version"].to_pylist()
+    folder = ctx.workspace.home / ctx.recipe.dataset / ids[0]
+    return open_version(folder) if folder.is_dir() else None
+
+
+def _publish(
+    ctx: Context, mark: str, only: Collection[str] | None, costs: Mapping[str, Any]
+) -> Version:
+    from winnow.selectors.training_sets import Signals, choose
+
+    work, recipe = ctx.workspace, ctx.recipe
+    folder = work.home / recipe.dataset
+    reuse = _reused(ctx, only)
+    signals = Signals(**{name: work.read(name) for name in SIGNALS})
+    held_out = group_holdout(
+        signals.prompts["template_id"].to_pylist(), recipe.holdout, recipe.seed
+    )
+    sets: dict[str, dict[str, pa.Table]] = {}
+    ledgers = [work.read("prompts_ledger")]
+    for name, config in recipe.sets.items():
+        if name in reuse:
+            continue
+        chosen = choose(name, config, signals)
+        sets[name] = _split(chosen.rows, held_out)
+        ledgers.append(chosen.ledger)
+    ledger = pa.concat_tables([t.replace_schema_metadata(None) for t in ledgers])
+    version = publish(
+        folder,
+        sets,
+        manifest=_manifest(ctx, signals.prompts, signals.difficulty),
+        ledger=ledger,
+        run={"costs": dict(costs), "recipe_name": work.name},
+        reuse=reuse,
+    )
+    work.write("ledger", version.ledger(), mark)
+    rows = [
+        {"version": version.id, "set": name, "split": split, "rows": count}
+        for name, splits in sorted(version.rows.items())
+        for split, count in sorted(splits.items())
+    ]
+    work.write("published", pa.Table.from_pylist(rows, schema=PUBLISHED), mark)
+    return version
+
+
+def _reused(ctx: Context, only: Collection[str] | None) -> dict[str, Version]:
+    """Sets that are not chosen anew, with the version that they are linked from."""
+    if only is None:
+        return {}
+    sets = ctx.recipe.sets
+    for name in only:
+        if name not in sets:
+            raise UsageError(f"--split {name}: the recipe has no such set ({', '.join(sets)})")
+    before = latest(ctx.workspace.home / ctx.recipe.dataset)
+    if before is None:
+        return {}
+    return {name: before for name in sets if name not in only and name in before.rows}
+
+
+def _split(rows: pa.Table, held_out: set[str]) -> dict[str, pa.Table]:
+    """train, and holdout where the recipe asks for one."""
+    if not held_out:
+        return {"train": rows}
+    away = pc.is_in(rows["template_id"], value_set=pa.array(sorted(held_out), pa.string()))
+    return {"train": rows.filter(pc.invert(away)), "holdout": rows.filter(away)}
+
+
+def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str, Any]:
+    work, recipe = ctx.workspace, ctx.recipe
+    scorer = scores.scoring_model(ctx)
+    models = {
+        "policy": rollouts.target_of(ctx).identity.policy,
+        "embedder": resolve_embedder(recipe.embedding.model).identity,
+        **({"scorer": scorer.identity} if scorer else {}),
+    }
+    verdicts = work.read("verdicts", ["verifier", "verdict"])
+    found = verdicts["verdict"].to_pylist()
+    sources = prompts["source"].to_pylist()
+    return manifests.build(
+        recipes.dump(recipe),
+        code_version=winnow.__version__,
+        models=models,
+        verifiers=sorted(set(verdicts["verifier"].to_pylist())),
+        inputs={stage: work.data_version(stage) for stage in (*SIGNALS, "prompts_ledger")},
+        counts={
+            "source rows": work.num_rows("prompts_ledger"),
+            "prompts": prompts.num_rows,
+            "answers": work.num_rows("rollouts"),
+            "judged correct": found.count("correct"),
+            "judged wrong": found.count("wrong"),
+            "unjudged": found.count("unjudged"),
+            "correct answers scored": work.num_rows("scores"),
+        },
+        prompts_by_source={name: sources.count(name) for name in sorted(set(sources))},
+        pass_rates=difficulty["pass_rate"].to_pylist(),
+    )

@@ -1,0 +1,88 @@
+"""Stage 3: one verdict per rollout and task, from the verifier's present version.
+
+Most exist already, written beside sampling; here come those that a new verifier version, a corrected
+reference or imported rollouts leave missing.
+"""
+
+import asyncio
+
+import pyarrow as pa
+
+from winnow.pipeline.progress import Step
+from winnow.pipeline.store.store import AsyncWriter, Store
+from winnow.pipeline.verify import verifier_label
+from winnow.pipeline.verify.judging import Judge, Tasks, judge_missing, missing_verdicts
+from winnow.pipeline.verify.worker_pool import VerifierPool
+from winnow.stages.base import Context, StageResult, fingerprint, timed
+from winnow.stages.judges import pool_size
+
+VERSION = "1"
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `verdicts`."""
+    prompts, rollouts = ctx.workspace.read("prompts"), ctx.workspace.read("rollouts")
+    tasks = Tasks(prompts)
+    mark = fingerprint(
+        ctx,
+        "verdicts",
+        VERSION,
+        {
+            "prompts": ctx.workspace.data_version("prompts"),
+            "rollouts": ctx.workspace.data_version("rollouts"),
+            "verifiers": [verifier_label(name) for name in tasks.verifiers],
+        },
+    )
+    made = 0
+    skipped = ctx.workspace.holds("verdicts", mark)
+    with timed() as clock:
+        if not skipped:
+            with ctx.workspace.verdicts(write=True, on_wait=ctx.waits) as store:
+                known, lacking = missing_verdicts(rollouts, tasks, store)
+                made = len(lacking)
+                if lacking:
+                    asyncio.run(_judge(ctx, rollouts, set(lacking), tasks, known, store))
+                names = [
+                    name
+                    for rollout, prompt in zip(
+                        rollouts["rollout_id"].to_pylist(),
+                        rollouts["prompt_id"].to_pylist(),
+                        strict=True,
+                    )
+                    for name in tasks.verdict_ids(rollout, prompt)
+                ]
+                # The time that a judgement took is no part of what was judged.
+                ctx.workspace.write("verdicts", store.get(names).drop_columns(["seconds"]), mark)
+    table = ctx.workspace.read("verdicts", ["verdict"])
+    found = table["verdict"].to_pylist()
+    counts = {name: found.count(name) for name in ("correct", "wrong", "unjudged")}
+    return StageResult(
+        "verdicts",
+        ctx.workspace.data_version("verdicts"),
+        skipped,
+        {"verdicts": len(found), **counts},
+        {"seconds": clock.seconds, "judged_here": made},
+    )
+
+
+async def _judge(
+    ctx: Context,
+    rollouts: pa.Table,
+    lacking: set[str],
+    tasks: Tasks,
+    known: set[str],
+    store: Store,
+) -> None:
+    rows = [row for row in rollouts.to_pylist() if row["rollout_id"] in lacking]
+    done = 0
+
+    def tell(_: object) -> None:
+        nonlocal done
+        done += 1
+        ctx.progress.step(Step("verdicts", done, len(rows), "verdicts"))
+
+    workers = pool_size(ctx)
+    pool = VerifierPool(workers, ctx.recipe.verify.timeout_seconds, verifiers=tasks.verifiers)
+    async with pool, AsyncWriter(store) as writer:
+        judge = Judge(tasks, pool, writer, known, tell)
+        await judge_missing(rows, judge, concurrency=64 * workers)

@@ -1,0 +1,181 @@
+"""Rollouts that the user already has, in place of an engine.
+
+`import_rollouts` names them and puts them into the store; a recipe with `engine: {type: replay}`
+then reads them and samples nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.names import prompt_id, rollout_id
+from winnow.pipeline.recipe import ReplayEngine
+from winnow.pipeline.sources import files
+from winnow.pipeline.sources.files import Record, Unreadable
+from winnow.pipeline.store.store import Store
+from winnow.synth.sampling import Plan
+
+TEMPLATE = "imported"
+_BATCH = 10_000
+_COLUMNS = ("messages", "prompt", "completion", "index", "finish_reason", "n_tokens", "token_ids",
+            "logprob_sum")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did: rows added, rows that were there already, and why others were refused."""
+
+    added: int
+    known: int
+    refused: Sequence[tuple[int, str]]
+
+
+def plan(prompt_ids: Iterable[str], stored: pa.Table, engine: ReplayEngine, n: int) -> Plan:
+    """The first `n` imported answers of every prompt; what the user does not have is not missed."""
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in stored.to_pylist():
+        if (row["policy"], row["template"], row["sampler"]) == (
+            engine.policy,
+            TEMPLATE,
+            engine.sampler,
+        ):
+            found[row["prompt_id"]].append((row["index"], row["rollout_id"]))
+    names = [name for prompt in prompt_ids for _, name in sorted(found[prompt])[:n]]
+    return Plan(names, {})
+
+
+def read_file(path: Path) -> Iterator[Record]:
+    """Rows of a Parquet, JSONL, JSON or CSV file; UsageError where it is none of them."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    if files.kind(path.name) is None:
+        raise UsageError(f"{path}: the name must end in .parquet, .jsonl, .json or .csv")
+    try:
+        yield from files.read(str(path), path.name, _COLUMNS)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+
+
+def import_rollouts(
+    rows: Iterable[Record], store: Store, *, policy: str, sampler: str = "imported"
+) -> Imported:
+    """Put rollouts into the store.
+
+    A row has `messages` (list of role and content) or `prompt` (text, taken as one user message), and
+    `completion`; optionally `index`, `finish_reason` (stop or length; default stop), `token_ids`,
+    `n_tokens` and `logprob_sum`. Without `index`, equal answers to one prompt count as often as they
+    stand in the file, so that importing a file twice, or after it grew, adds only what is new.
+    """
+    added = known = 0
+    refused: list[tuple[int, str]] = []
+    batch: list[dict[str, Any]] = []
+    seen: dict[str, _Prompt] = {}
+    for number, row in enumerate(rows):
+        reason = row.reason if isinstance(row, Unreadable) else _fault(row)
+        if reason or isinstance(row, Unreadable):
+            refused.append((number, reason or ""))
+            continue
+        prompt = prompt_id(_messages(row))
+        if prompt not in seen:
+            seen[prompt] = _Prompt.of(store, prompt, policy, sampler)
+        index = seen[prompt].place(row["completion"], row.get("index"))
+        if index is None:
+            known += 1
+            continue
+        batch.append(_row(row, prompt, policy, sampler, index))
+        added += 1
+        if len(batch) >= _BATCH:
+            store.put(batch)
+            batch.clear()
+    store.put(batch)
+    return Imported(added, known, refused)
+
+
+class _Prompt:
+    """Answers that one prompt has already, and those that this file has shown so far."""
+
+    def __init__(self, indices: set[int], texts: Counter[str]) -> None:
+        self._indices, self._stored = indices, texts
+        self._shown: Counter[str] = Counter()
+
+    @classmethod
+    def of(cls, store: Store, prompt: str, policy: str, sampler: str) -> "_Prompt":
+        columns = ("policy", "template", "sampler", "index", "completion")
+        rows = [
+            row
+            for row in store.get([prompt], "prompt_id", columns=columns).to_pylist()
+            if (row["policy"], row["template"], row["sampler"]) == (policy, TEMPLATE, sampler)
+        ]
+        return cls({row["index"] for row in rows}, Counter(row["completion"] for row in rows))
+
+    def place(self, text: str, index: int | None) -> int | None:
+        """The index that this answer gets, None where it is stored already."""
+        if index is None:
+            self._shown[text] += 1
+            if self._shown[text] <= self._stored[text]:
+                return None
+            index = max(self._indices, default=-1) + 1
+        elif index in self._indices:
+            return None
+        self._indices.add(index)
+        return index
+
+
+def _messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    if row.get("messages") is not None:
+        return [{"role": m["role"], "content": m["content"]} for m in row["messages"]]
+    return [{"role": "user", "content": row["prompt"]}]
+
+
+def _fault(row: Mapping[str, Any]) -> str | None:
+    """Why a row cannot be imported, None where it can."""
+    messages, prompt = row.get("messages"), row.get("prompt")
+    if messages is None and not isinstance(prompt, str):
+        return "has neither `messages` nor a text `prompt`"
+    if messages is not None:
+        whole = isinstance(messages, list) and messages
+        if not whole or not all(
+            isinstance(m, Mapping)
+            and isinstance(m.get("role"), str)
+            and isinstance(m.get("content"), str)
+            for m in messages
+        ):
+            return "`messages` is not a list of {role, content}"
+    if not isinstance(row.get("completion"), str):
+        return "has no text `completion`"
+    if row.get("finish_reason") not in (None, "stop", "length"):
+        return f"finish_reason {row['finish_reason']!r} is neither stop nor length"
+    index = row.get("index")
+    if index is not None and (not isinstance(index, int) or index < 0):
+        return f"index {index!r} is not a number from 0"
+    return None
+
+
+def _row(
+    row: Mapping[str, Any], prompt: str, policy: str, sampler: str, index: int
+) -> dict[str, Any]:
+    tokens = row.get("token_ids")
+    n_tokens = row.get("n_tokens") or (len(tokens) if tokens else 0)
+    return {
+        "rollout_id": rollout_id(prompt, policy, TEMPLATE, sampler, 0, index),
+        "prompt_id": prompt,
+        "policy": policy,
+        "template": TEMPLATE,
+        "sampler": sampler,
+        "recipe_seed": 0,
+        "index": index,
+        "attempt": 0,
+        "completion": row["completion"],
+        "token_ids": tokens,
+        "logprob_sum": row.get("logprob_sum"),
+        "n_tokens": n_tokens,
+        "finish_reason": row.get("finish_reason") or "stop",
+        "max_tokens": n_tokens,
+        "seed": 0,
+        "error": None,
+    }

@@ -1,0 +1,200 @@
+"""Draw the answers that are missing, store each before it counts, and have it judged beside.
+
+One prompt is one coroutine. All requests of all live prompts share one limit of requests in flight;
+nothing waits for the slowest prompt of a batch, and a verdict is under way while its prompt's next
+answer is still being drawn.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.pipeline.contracts import Completion, Engine, EngineError, Identity, Sampling
+from winnow.pipeline.names import Message, rollout_id, rollout_seed
+from winnow.pipeline.store.store import AsyncWriter
+
+PERMANENT = "permanent: "  # an error that another try cannot mend starts so
+
+PLAN_COLUMNS = ("prompt_id", "policy", "template", "sampler", "recipe_seed", "index", "attempt",
+                "n_tokens", "finish_reason", "max_tokens", "error")  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one prompt should have: answers 0 to n - 1 from one policy and distribution."""
+
+    identity: Identity
+    sampling: Sampling
+    seed: int
+    n: int
+    max_tokens: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One answer to draw."""
+
+    prompt_id: str
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`stored`: names of the answers that count already; `missing`: those to draw, by prompt."""
+
+    stored: list[str]
+    missing: dict[str, list[Missing]]
+
+    @property
+    def n_missing(self) -> int:
+        return sum(len(requests) for requests in self.missing.values())
+
+
+def plan(
+    prompt_ids: Iterable[str], stored: pa.Table, target: Target, *, settle: bool = False
+) -> Plan:
+    """Which answers exist and which must be drawn.
+
+    `stored` holds the PLAN_COLUMNS of the rollouts of these prompts. At each index the first attempt
+    that is valid under the target's limit counts; where none is, the next attempt is missing, unless
+    the index has failed for good. With `settle`, an index whose last try failed takes that failure
+    as its row instead of being missing.
+    """
+    attempts: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in stored.to_pylist():
+        if (
+            row["policy"] == target.identity.policy
+            and row["template"] == target.identity.template
+            and row["sampler"] == target.sampling.name
+            and row["recipe_seed"] == target.seed
+        ):
+            attempts[row["prompt_id"], row["index"]].append(row)
+    names: list[str] = []
+    missing: dict[str, list[Missing]] = {}
+    for prompt in prompt_ids:
+        for index in range(target.n):
+            tries = sorted(attempts.get((prompt, index), ()), key=lambda row: row["attempt"])
+            chosen = next((row for row in tries if _valid(row, target.max_tokens)), None)
+            chosen = chosen or _failure(tries, 1 if settle else target.max_attempts)
+            if chosen:
+                names.append(chosen["rollout_id"])
+            else:
+                attempt = tries[-1]["attempt"] + 1 if tries else 0
+                missing.setdefault(prompt, []).append(Missing(prompt, index, attempt))
+    return Plan(names, missing)
+
+
+def _valid(row: Row, max_tokens: int) -> bool:
+    """An answer that ended by itself holds under any limit that it fits; a cut one at its own."""
+    if row["finish_reason"] == "stop":
+        return bool(row["n_tokens"] <= max_tokens)
+    return bool(row["finish_reason"] == "length" and row["max_tokens"] == max_tokens)
+
+
+def _failure(tries: Sequence[Row], max_attempts: int) -> Row | None:
+    """The failure that stands for an index: a permanent one, or one after enough tries."""
+    errors = [row for row in tries if row["finish_reason"] == "error"]
+    if errors and (len(errors) >= max_attempts or errors[-1]["error"].startswith(PERMANENT)):
+        return errors[-1]
+    return None
+
+
+async def draw(
+    missing: Mapping[str, Sequence[Missing]],
+    messages: Mapping[str, Sequence[Message]],
+    engine: Engine,
+    target: Target,
+    writer: AsyncWriter,
+    *,
+    concurrency: int,
+    judge: Callable[[Row], Awaitable[None]],
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> None:
+    """Draw every missing answer.
+
+    `messages` gives each prompt's conversation. A row is stored first, then told to `on_row`, then
+    given to `judge`. A request that fails becomes a row with its error. What rises from here is a
+    fault of the store or of the code, never of one prompt.
+    """
+    in_flight = asyncio.Semaphore(concurrency)
+    # Prompts whose verdicts are still under way must not keep the engine from being full.
+    live = asyncio.Semaphore(2 * concurrency)
+
+    async def one(request: Missing) -> None:
+        async with in_flight:
+            row = await _ask(engine, messages[request.prompt_id], request, target)
+        await writer.put(row)
+        on_row(row)
+        await judge(row)
+
+    async def prompt(requests: Sequence[Missing]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for request in requests:
+                    group.create_task(one(request))
+        finally:
+            live.release()
+
+    async with asyncio.TaskGroup() as group:
+        for requests in missing.values():
+            await live.acquire()
+            group.create_task(prompt(requests))
+
+
+async def _ask(
+    engine: Engine, messages: Sequence[Message], request: Missing, target: Target
+) -> Row:
+    where = (request.prompt_id, target.seed, request.index, request.attempt)
+    seed = rollout_seed(*where)
+    error: str | None = None
+    try:
+        answer = await engine.complete(
+            messages, target.sampling, seed=seed, max_tokens=target.max_tokens
+        )
+    except EngineError as failure:
+        answer = None
+        error = f"{PERMANENT if failure.permanent else ''}{failure}"
+    return rollout_row(
+        request.prompt_id, target, request.index, request.attempt, seed, answer, error
+    )
+
+
+def rollout_row(
+    prompt: str,
+    target: Target,
+    index: int,
+    attempt: int,
+    seed: int,
+    answer: Completion | None,
+    error: str | None,
+) -> Row:
+    """A row of the rollouts table; `answer` is None where `error` says why."""
+    identity, sampler = target.identity, target.sampling.name
+    return {
+        "rollout_id": rollout_id(
+            prompt, identity.policy, identity.template, sampler, target.seed, index, attempt
+        ),
+        "prompt_id": prompt,
+        "policy": identity.policy,
+        "template": identity.template,
+        "sampler": sampler,
+        "recipe_seed": target.seed,
+        "index": index,
+        "attempt": attempt,
+        "completion": answer.text if answer else "",
+        "token_ids": answer.token_ids if answer else None,
+        "logprob_sum": answer.logprob_sum if answer else None,
+        "n_tokens": answer.n_tokens if answer else 0,
+        "finish_reason": answer.finish_reason if answer else "error",
+        "max_tokens": target.max_tokens,
+        "seed": seed,
+        "error": error,
+    }

@@ -1,0 +1,51 @@
+"""What tests of several rooms share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets that stands beside a checkout in development."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared/data with real data sets is not here")
+    return SHARED
+
+
+@dataclass
+class StubServer:
+    """A running counting server."""
+
+    url: str
+    log: Path
+
+    def seeds(self) -> list[int]:
+        """Seeds of the requests answered so far, in order."""
+        return [int(s) for s in self.log.read_text().split()] if self.log.exists() else []
+
+
+@pytest.fixture
+def stub_server(tmp_path: Path) -> Iterator[StubServer]:
+    log = tmp_path / "requests.log"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "stub_server.py"), str(log)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    yield StubServer(f"http://127.0.0.1:{port}/v1", log)
+    process.kill()
+    process.wait()
