@@ -152,11 +152,20 @@ def _smollm2() -> ModelFolder:
     return ModelFolder(SMOLLM2, revision, str(target))
 
 
+def quiet_transformers() -> None:
+    """Keep transformers' own progress bars and advice off the terminal."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def _convert_gguf(gguf: Path, target: Path) -> None:
     """Write a model folder (bf16 safetensors and tokenizer) from a GGUF file, whole or not at all."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    quiet_transformers()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from winnow.pipeline.models import ModelFolder
+from winnow.pipeline.models import ModelFolder, quiet_transformers
 from winnow.pipeline.names import Message
 
 
@@ -11,6 +11,7 @@ def tokenizer(folder: ModelFolder) -> Any:
     """The model's transformers tokenizer."""
     from transformers import AutoTokenizer
 
+    quiet_transformers()
     return AutoTokenizer.from_pretrained(folder.path)
 
 

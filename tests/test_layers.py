@@ -27,6 +27,7 @@ def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
+        check=False,
     )
 
 

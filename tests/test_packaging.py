@@ -48,9 +48,22 @@ def test_light_modules_import_nothing_heavy() -> None:
 
 def test_help_names_every_command() -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "winnow.cli.main", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "winnow.cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    for command in ("run", "build", "check", "import-rollouts", "versions", "diff", "why", "gc", "ui"):
+    for command in (
+        "run",
+        "build",
+        "check",
+        "import-rollouts",
+        "versions",
+        "diff",
+        "why",
+        "gc",
+        "ui",
+    ):
         assert f" {command} " in found.stdout
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.pipeline.models import ModelFolder
+from winnow.pipeline.models import ModelFolder, quiet_transformers
 
 
 class SentenceTransformerEmbedder:
@@ -71,6 +71,7 @@ class SentenceTransformerEmbedder:
             import torch
             from sentence_transformers import SentenceTransformer
 
+            quiet_transformers()
             device = "cuda" if torch.cuda.is_available() else "cpu"
             self._model = SentenceTransformer(self._folder.path, device=device)
         return self._model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.features import sketch as sk
-from winnow.pipeline.models import ModelFolder
+from winnow.pipeline.models import ModelFolder, quiet_transformers
 from winnow.pipeline.names import canonical_json
 
 Rows = Literal["all", "response"]
@@ -218,6 +218,7 @@ class CausalScorer:
         import torch
         from transformers import AutoModelForCausalLM
 
+        quiet_transformers()
         model: Any = AutoModelForCausalLM.from_pretrained(
             self.folder.path, dtype=torch.float32, local_files_only=True
         )

@@ -20,6 +20,8 @@ _LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
           (1e7, "1M<n<10M"), (1e8, "10M<n<100M"), (1e9, "100M<n<1B"))  # fmt: skip
 _BAR = 30
+_KINDS = ("sft", "rl", "preference")
+_OUTSIDE_THE_DISTRIBUTION = ("concurrency", "max_attempts")
 
 
 def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str:
@@ -49,7 +51,7 @@ def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str
         "Correct answers of the policy / judged answers, tasks per band:",
         _histogram(manifest["pass_rates"]),
         "## Columns",
-        *_columns(schemas),
+        *_columns(manifest, schemas),
         "## How to make it again",
         _again(manifest),
         fenced(yaml.safe_dump(manifest["recipe"], sort_keys=False, allow_unicode=True), "yaml"),
@@ -79,7 +81,7 @@ def configs(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = sorted({entry["settings"].get("type", name) for name, entry in _set_items(manifest)})
+    kinds = list(dict.fromkeys(_kind(name, entry) for name, entry in _set_items(manifest)))
     rows = sum(s["rows"] for _, entry in _set_items(manifest) for s in entry["splits"].values())
     licence = _licence([source["licence"] for source in manifest["sources"]])
     return {
@@ -104,7 +106,17 @@ def _licence(licences: list[str | None]) -> str | list[str] | None:
 
 
 def _set_items(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    return sorted(manifest["sets"].items())
+    """The sets in reading order: by kind, then by name."""
+
+    def place(item: tuple[str, Any]) -> tuple[int, str]:
+        kind = _kind(*item)
+        return (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), item[0])
+
+    return sorted(manifest["sets"].items(), key=place)
+
+
+def _kind(name: str, entry: Mapping[str, Any]) -> str:
+    return str(entry["settings"].get("type", name))
 
 
 def _filled(entry: Mapping[str, Any]) -> list[str]:
@@ -123,7 +135,7 @@ def _paragraphs(text: str) -> list[str]:
 
 def _sets(manifest: Mapping[str, Any]) -> str:
     rows = [
-        (name, entry["settings"].get("type", name), split, facts["rows"], facts["bytes"])
+        (name, _kind(name, entry), split, facts["rows"], facts["bytes"])
         for name, entry in _set_items(manifest)
         for split, facts in sorted(entry["splits"].items(), key=_train_first)
     ]
@@ -162,7 +174,11 @@ def _making(manifest: Mapping[str, Any]) -> str:
     facts = {
         **{f"Model: {role}": model for role, model in sorted(manifest["models"].items())},
         "Engine": recipe.get("engine", {}).get("type"),
-        **{f"Sampling: {key}": value for key, value in recipe.get("sampling", {}).items()},
+        **{
+            f"Sampling: {key}": value
+            for key, value in recipe.get("sampling", {}).items()
+            if key not in _OUTSIDE_THE_DISTRIBUTION
+        },
         "Verifiers": ", ".join(manifest["verifiers"]),
         **{f"Seed: {key}": value for key, value in manifest["seeds"].items()},
         "winnow": manifest["code_version"],
@@ -187,12 +203,28 @@ def _histogram(bands: list[Mapping[str, Any]]) -> str:
     )
 
 
-def _columns(schemas: Mapping[str, pa.Schema]) -> list[str]:
+def _columns(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> list[str]:
     return [
         part
-        for name, each in sorted(schemas.items())
+        for name, _ in _set_items(manifest)
         for part in (
             f"### {inline(name)}",
-            table(("Column", "Type", "Meaning"), schema.describe(each)),
+            table(
+                ("Column", "Type", "Meaning"),
+                (
+                    (field.name, _type(field.type), meaning)
+                    for field, (_, _, meaning) in zip(
+                        schemas[name], schema.describe(schemas[name]), strict=True
+                    )
+                ),
+            ),
         )
     ]
+
+
+def _type(type_: pa.DataType) -> str:
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return f"list of {_type(type_.value_type)}"
+    if pa.types.is_struct(type_):
+        return f"({', '.join(f'{field.name}: {_type(field.type)}' for field in type_)})"
+    return str(type_)

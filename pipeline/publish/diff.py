@@ -154,6 +154,7 @@ def _diff_set(
             _create_view(db, "a", {"train": pa.schema(right.values()).empty_table()})
         if not right:  # or went
             _create_view(db, "b", {"train": pa.schema(left.values()).empty_table()})
+        left, right = left or right, right or left
         shared = [c for c in left if c in right and left[c].type == right[c].type]
         both = "a JOIN b USING (id)"
         moved = f"a.{_SPLIT} <> b.{_SPLIT}"
@@ -172,7 +173,7 @@ def _diff_set(
             "removed": _explain(db, hits["removed"], name, "a", left, after, limit, absent=True),
             "changed": _explain(db, hits["changed"], name, "b", right, after, limit, absent=False),
         }
-        retyped = changes(_types(left), _types(right)) if a and b else ()
+        retyped = changes(_types(left), _types(right))
         return SetDiff(name, rows[0], rows[1], columns=retyped, **explained)
 
 

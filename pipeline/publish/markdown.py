@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 # Characters that can act as markup where they stand. As character references they never do.
 _ACTIVE = re.compile(
     r"[#$&*<>@\[\\\]^`{|}~]"
-    r"|(?<![A-Za-z0-9])[_.]|[_.](?![A-Za-z0-9])"  # emphasis, list numbers
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis
     r"|(?<=www)\.|:(?=/)"  # bare links
-    r"|^[-+=]|(?<=[0-9])\)",  # lists, underlined headings
+    r"|^[-+=]",  # lists, underlined headings
     re.IGNORECASE,
 )
+_LIST_NUMBER = re.compile(r"^[0-9]+(?=[.)](?: |$))")
 
 
 def inline(value: object, limit: int = 300) -> str:
@@ -29,7 +30,8 @@ def inline(value: object, limit: int = 300) -> str:
     text = " ".join(text.split())
     if len(text) > limit:
         text = text[: limit - 1] + "…"
-    return _ACTIVE.sub(lambda found: f"&#{ord(found[0])};", text)
+    text = _ACTIVE.sub(lambda found: _reference(found[0]), text)
+    return _LIST_NUMBER.sub(lambda found: _reference(found[0][0]) + found[0][1:], text)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -48,6 +50,10 @@ def fenced(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _reference(character: str) -> str:
+    return f"&#{ord(character)};"
 
 
 def _cell(value: object) -> str:

@@ -98,7 +98,7 @@ def _groups(table: pa.Table, schema: pa.Schema, order: pa.Array) -> Iterator[pa.
 
 def _narrow(rows: pa.Table, schema: pa.Schema, at: pa.Array) -> Iterator[pa.Table]:
     """The rows `at` in the table's own types; halved while their text is too long for those."""
-    group = rows.take(at).combine_chunks()
+    group = rows.take(at)
     try:
         yield group.cast(schema)
     except pa.ArrowInvalid:

@@ -65,7 +65,8 @@ def publish(
     exists it is left as it is and returned; either way it becomes the latest.
 
     Raises UsageError for a set's name that cannot be a folder here, WinnowError where a version that
-    is reused, or that exists under this name, is damaged, ValueError for tables that are no sets.
+    is reused, or that exists under this name, is damaged, ValueError for tables that are no sets
+    (such as an `id` or a `template_id` on both sides of the holdout).
     """
     reuse = dict(reuse or {})
     _check(sets, reuse)
@@ -133,9 +134,15 @@ def _check(sets: Mapping[str, Mapping[str, pa.Table]], reuse: Mapping[str, Versi
             train, holdout = tables["train"], tables["holdout"]
             if not train.schema.equals(holdout.schema):
                 raise ValueError(f"{name}: train and holdout differ in their columns")
-            shared = pc.sum(pc.is_in(train["id"], value_set=holdout["id"].combine_chunks()))
-            if shared.as_py():
-                raise ValueError(f"{name}: {shared} rows stand in both splits")
+            for column in ("id", "template_id"):
+                if column in train.column_names:
+                    _check_disjoint(name, column, train[column], holdout[column])
+
+
+def _check_disjoint(name: str, column: str, train: pa.Array, holdout: pa.Array) -> None:
+    shared = pc.sum(pc.is_in(train, value_set=pc.unique(holdout))).as_py()
+    if shared:
+        raise ValueError(f"{name}: {shared} rows of train share their {column} with holdout")
 
 
 def _link(version: Version, name: str, folder: Path) -> Mapping[str, Any]:

@@ -8,9 +8,9 @@ and verifier came before), `unrenderable` (the chat template refuses it), `too_l
 """
 
 import difflib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -95,14 +95,15 @@ def _deal(
         return
     hands: list[list[SourceRow]] = [[] for _ in sources]
     streams = [open_source(config).rows(limit) for config in sources]
-    left, active = limit, list(range(len(sources)))
-    while left and active:
-        for at in active[:left]:
-            hands[at].extend(islice(streams[at], 1))
-        left = limit - sum(map(len, hands))
-        # Whoever could not give a row this round has no more.
-        most = max(map(len, hands))
-        active = [at for at in active if len(hands[at]) == most]
+    turns = deque(range(len(sources)))
+    left = limit
+    while turns and left:
+        at = turns.popleft()
+        row = next(streams[at], None)
+        if row is not None:
+            hands[at].append(row)
+            turns.append(at)
+            left -= 1
     yield from zip(sources, hands, strict=True)
 
 

@@ -1,7 +1,7 @@
 """Sources from reasoning-gym: procedural task families, each with its own scorer.
 
 Item i of a family is a function of its configuration, the seed and i: asking for more items leaves
-the earlier ones as they are. `SIZE_DEPENDENT` names the exceptions.
+the earlier ones as they are.
 """
 
 import difflib
@@ -18,9 +18,6 @@ from winnow.pipeline.contracts import SourceRow
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.names import canonical_json, digest
 from winnow.pipeline.recipe import ReasoningGymSource
-
-# Families that draw all items at once, so that item i changes with the dataset's size.
-SIZE_DEPENDENT = frozenset({"acre"})
 
 _CHUNK = 16
 
@@ -67,8 +64,7 @@ class ReasoningGymFamily:
     def _args(self, index: int) -> dict[str, Any]:
         """What the verifier needs to make the item again."""
         c = self.config
-        args = {"family": c.family, "config": c.config, "seed": c.seed, "index": index}
-        return {**args, "size": c.size} if c.family in SIZE_DEPENDENT else args
+        return {"family": c.family, "config": c.config, "seed": c.seed, "index": index}
 
     def check(self) -> None:
         """Raises UsageError for an unknown family or configuration key."""

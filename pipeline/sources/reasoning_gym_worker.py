@@ -17,6 +17,10 @@ from dataclasses import fields
 from types import FrameType
 from typing import Any
 
+# Families that draw all items at once, so that item i changes with the dataset's size. Theirs is
+# item i of the dataset that ends with it, whatever size was asked for: more items change nothing.
+SIZE_DEPENDENT = frozenset({"acre"})
+
 # A generator that searches for a puzzle with the wanted properties may never find one.
 ITEM_SECONDS = 60
 
@@ -32,8 +36,11 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         for reply in _describe(request) if "describe" in request else _items(request, made):
-            replies.write(json.dumps(reply) + "\n")
-            replies.flush()
+            try:
+                replies.write(json.dumps(reply) + "\n")
+                replies.flush()
+            except BrokenPipeError:  # nobody listens any more
+                os._exit(0)
 
 
 def _describe(request: dict[str, Any]) -> Any:
@@ -46,6 +53,10 @@ def _describe(request: dict[str, Any]) -> Any:
 
 def _items(request: dict[str, Any], made: dict[str, Any]) -> Any:
     start, stop = request.pop("start"), request.pop("stop")
+    if request["family"] in SIZE_DEPENDENT and (stop - start > 1 or request["size"] != stop):
+        for at in range(start, stop):
+            yield from _items({**request, "size": at + 1, "start": at, "stop": at + 1}, {})
+        return
     key = json.dumps(request, sort_keys=True)
     # Third-party code on a user's settings, here and below: whatever it raises is this dataset's or
     # this item's failure, told to the parent, and nothing else's.

@@ -105,7 +105,9 @@ def _number(value: Any) -> str | None:
         if isinstance(value, Integral):
             return str(int(value))
         if isinstance(value, Decimal):
-            return format(value, "f") if value.is_finite() else None
+            # Written out, 1E+999999999 would fill the memory.
+            sane = value.is_finite() and abs(value.adjusted()) <= 4300
+            return format(value, "f") if sane else None
         if isinstance(value, Real) and math.isfinite(value):
             return format(Decimal(repr(float(value))), "f")
     except (ValueError, OverflowError):  # Python writes out no integer above 4,300 digits

@@ -63,7 +63,7 @@ def verifier_label(name: str) -> str:
 def _load(point: EntryPoint) -> Verifier:
     try:
         return cast(Verifier, point.load()())
-    except Exception as error:  # another package's code: whatever it raises is that package's fault
+    except Exception as error:  # another package's code can raise whatever it likes
         package = point.dist.name if point.dist else point.value
         raise UsageError(
             f"verifier {point.name!r} of package {package} cannot be loaded: "

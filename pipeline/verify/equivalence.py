@@ -8,17 +8,25 @@ expressions (`symbolic`). Nothing in here takes a number out of a text that it c
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from winnow.pipeline.verify import symbolic
+from winnow.pipeline.verify.extract import closing_braces
 from winnow.pipeline.verify.notation import key, normalise, to_latex, words
 from winnow.pipeline.verify.plain_number import plain_number, same_number
 
 MAX_LENGTH = 2_000  # characters of an answer that are looked at as mathematics
+MAX_EXPRESSION = 600  # characters of one expression that are parsed
+MAX_NESTING = 30
 MAX_ITEMS = 64
 MAX_DEPTH = 6
 _COMMA = ",|;"
 _AND = r"(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])"
+_SET_NOTATION = re.compile(
+    r"[<>|]|\\(?:le|ge|ne|lt|gt|mathbb|emptyset|varnothing|setminus|cap)(?![a-zA-Z])|^\\?\{"
+)
+# Functions that the parser evaluates at once, of numbers that would take for ever.
+_HUGE = re.compile(r"\\(?:binom|dbinom|tbinom|gamma|Gamma)[^0-9]*[0-9^{}, ]*[0-9]{6}")
 _GROUPED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 
 
@@ -86,7 +94,7 @@ def _same_number(gold: str, answer: str) -> bool | None:
 
 def _same_base(gold: str, answer: str) -> bool | None:
     """`2516_8`: digits with their base; the base may be left out."""
-    based = re.compile(r"([0-9][0-9A-Za-z.]*)_\{?(?:\\text\{)?([0-9]+|[a-z]+)\}*")
+    based = re.compile(r"(-?[0-9][0-9A-Za-z.]*)_\{?(?:\\text\{)?([0-9]+|[a-z]+)\}*")
     gold_match, match = (based.fullmatch(key(text).replace(",", "")) for text in (gold, answer))
     if gold_match and match:
         return gold_match.groups() == match.groups()
@@ -157,6 +165,8 @@ def _split(text: str) -> Parts | None:
         if len({len(row) for row in cells}) == 1:
             return Parts("matrix", tuple(c.strip() for row in cells for c in row), len(cells[0]))
         return None
+    if listed := re.fullmatch(r"\\text\s*\{([^{}]*[,;][^{}]*)\}", text):
+        return Parts("list", tuple(_top_level(listed[1], f"{_COMMA}|{_AND}")))
     union = _top_level(text, r"\\cup(?![a-zA-Z])")
     if len(union) > 1:
         return Parts("union", tuple(union))
@@ -194,8 +204,8 @@ def _same_parts(
         # A set or an interval may stand as an inequality; otherwise one thing is not several.
         if plain_number(gold if gold_parts is None else answer) is not None:
             return False
-        kind = (gold_parts or parts or Parts("", ())).kind
-        return None if kind in ("set", "union", "()", "[]", "(]", "[)") else False
+        single = gold if gold_parts is None else answer
+        return None if _SET_NOTATION.search(single) else False
     if len(gold_parts.items) != len(parts.items) or len(parts.items) > MAX_ITEMS:
         return False
     order = _order(gold_parts, parts)
@@ -266,7 +276,7 @@ def _same_expression(gold: str, answer: str) -> bool:
     return decided is True or symbolic.verify(gold_parsed, parsed)
 
 
-def _rounded(gold: str, gold_parsed: object, answer: str, parsed: object) -> bool:
+def _rounded(gold: str, gold_parsed: Any, answer: str, parsed: Any) -> bool:
     """A decimal of at least six significant digits stands for the value that it rounds."""
     gold_number, number = plain_number(gold), plain_number(answer)
     if number is not None and number.is_long_decimal:
@@ -276,10 +286,14 @@ def _rounded(gold: str, gold_parsed: object, answer: str, parsed: object) -> boo
     return False
 
 
-def _parse(text: str) -> object | None:
+def _parse(text: str) -> Any:
+    if number := plain_number(text):
+        return symbolic.rational(number.value)
     text = re.sub(r"(?<=\S)\s*\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?[0-9]\}?)?$", "", text).strip("$ ")
     # The parser adds numbers that stand side by side, and reads a colon as a division.
     if re.search(r"(?<![_0-9])[0-9]+\s+[0-9]|:|\\ldots|\\dots|\.\.", text):
+        return None
+    if len(text) > MAX_EXPRESSION or _depth(text) > MAX_NESTING or _HUGE.search(text):
         return None
     latex = to_latex(text)
     if re.search(r"[A-Za-z]{6}", re.sub(r"\\[A-Za-z]+", " ", latex)):  # words, not a product
@@ -290,13 +304,17 @@ def _parse(text: str) -> object | None:
         return None
 
 
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for mark in re.findall(r"[(\[{)\]}]", text):
+        depth += 1 if mark in "([{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _balanced(text: str) -> bool:
-    depth = 0
-    for mark in re.findall(r"\\.|[{}]", text):
-        depth += {"{": 1, "}": -1}.get(mark, 0)
-        if depth < 0:
-            return False
-    return depth == 0
+    braces = re.findall(r"\\.|[{}]", text)
+    return braces.count("{") == braces.count("}") == len(closing_braces(text))
 
 
 def _wraps(text: str) -> bool:

@@ -35,6 +35,7 @@ _PHRASE = re.compile(
     r"|^[#*_ \t]*(?:the[ ])?(?:final[ ])?answer[*_ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_FENCE = re.compile(r"```[^\n]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 
 
@@ -56,7 +57,9 @@ def find(text: str, *, tags: bool = False) -> Found | None:
     if matches := _HASHES.findall(text):
         return Found("hashes", matches[-1].strip())
     if phrases := list(_PHRASE.finditer(text)):
-        rest = text[phrases[-1].end() :].strip().lstrip("*_: \n")
+        rest = text[phrases[-1].end() :].strip().lstrip("*: \n")
+        if fence := _FENCE.match(rest):
+            rest = fence.group(1).strip("\n")
         if rest:
             return Found("phrase", rest)
     return None
@@ -128,11 +131,17 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+def fenced(text: str) -> str | None:
+    """Content of the last code block of `text`."""
+    blocks = _FENCE.findall(text)
+    return str(blocks[-1]).strip("\n") if blocks else None
+
+
 def unwrapped(text: str) -> str:
-    """`text` without Markdown emphasis, code marks or fences around it."""
+    """`text` without Markdown emphasis or code marks around it (underscores can be content)."""
     text = text.strip()
-    if fence := re.fullmatch(r"```[\w+-]*\n(.*?)\n?```", text, re.DOTALL):
+    if (fence := _FENCE.fullmatch(text)) is not None:
         return fence.group(1).strip("\n")
-    while len(text) > 2 and text[0] == text[-1] and text[0] in "*_`":
+    while len(text) > 2 and text[0] == text[-1] and text[0] in "*`":
         text = text[1:-1].strip()
     return text

@@ -16,7 +16,7 @@ MAX_TEXT = 200_000  # characters; the end of a longer text is looked at
 
 _SEGMENT = re.compile(
     r"\$\$(?P<a>[^$]+)\$\$|(?<![\\$])\$(?P<b>(?:\\\$|[^$\n])+)(?<!\\)\$|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]",
-    re.S,
+    re.DOTALL,
 )
 _NUMBER = re.compile(
     r"(?:(?<![0-9A-Za-z)\]}.])-|(?<![0-9)\]}] )(?<=[\s=:(])-)?[$€£]?"
@@ -25,7 +25,7 @@ _NUMBER = re.compile(
 )
 _JOIN = re.compile(r"\s*(?:,|and|or|,\s*and|,\s*or)\s*")
 _WORD = re.compile(r"(?<!\\)\b(?!sqrt|pi\b|sin|cos|tan|log|and\b)[A-Za-z]{3,}")
-_REASONS = re.compile(r"[,;]?\s+(?:because|since|as|which|so|where|when|for|if)\b.*", re.S)
+_REASONS = re.compile(r"[,;]?\s+(?:because|since|as|which|so|where|when|for|if)\b.*", re.DOTALL)
 
 
 class MathAnswer:
@@ -102,7 +102,7 @@ def _joined(text: str, first: re.Match[str]) -> str:
 def _last_expression(text: str) -> str | None:
     """The last formula or number; a last line that is nothing else as a whole."""
     line = extract.unwrapped(extract.last_line(text))
-    if _says_only(line):
+    if _says_only(line, alone="\n" not in text.strip()):
         return line.rstrip(".") or None
     segments = [m for m in _SEGMENT.finditer(text) if _is_formula(_content(m), text[m.end() :])]
     numbers = list(_NUMBER.finditer(text))
@@ -117,14 +117,14 @@ def _last_expression(text: str) -> str | None:
     return number.group() if number else None
 
 
-def _says_only(line: str) -> bool:
-    """A formula without a sentence around it, or a few words without a number."""
+def _says_only(line: str, *, alone: bool) -> bool:
+    """A formula without a sentence around it, or a few words that are the whole text."""
     if _SEGMENT.search(line) and not _SEGMENT.fullmatch(line.rstrip(".")):
         return False
     words = _WORD.findall(re.sub(r"\\[A-Za-z]+(?:\{[A-Za-z. ]*\})?", " ", line))
     if re.search(r"[0-9\\]", line):
         return not words
-    return 0 < len(line.split()) <= 3
+    return alone and 0 < len(line.split()) <= 3
 
 
 def _right_side(content: str) -> str | None:

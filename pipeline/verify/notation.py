@@ -45,6 +45,8 @@ _FUNCTIONS = (
     "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|min|max"
 )
 
+_GREEK = "pi|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|omega"
+
 
 def normalise(text: str) -> str:
     """`text` without math delimiters, typesetting commands and Unicode variants."""
@@ -55,14 +57,14 @@ def normalise(text: str) -> str:
     text = _REMOVED.sub("", text)
     for pattern, replacement in _RENAMED:
         text = pattern.sub(replacement, text)
-    text = _SPACES.sub(" ", text).replace(r"\$", "$").strip(" *_")
+    text = _fractions(_SPACES.sub(" ", text).replace(r"\$", "$")).strip(" *_")
     text = re.sub(r"^(?:=|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z]))\s*", "", text)
     return text.rstrip(" .,;:")
 
 
 def key(text: str) -> str:
     """Equal for two normalised texts that differ by spaces and text wrappers only."""
-    text = _fractions(_TEXT.sub(r"\1", text))
+    text = _TEXT.sub(r"\1", text)
     text = re.sub(r"(?<![0-9])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])", _joined_digits, text)
     text = re.sub(r"(?<=[0-9]) +(?=[0-9])", "_ ", text)  # two numbers are not one
     text = re.sub(r"\s+", "", text).strip(".,;\"'")
@@ -82,7 +84,7 @@ def to_latex(text: str) -> str:
     text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text)
     text = text.replace("**", "^").replace("*", r"\cdot ")
     text = re.sub(r"(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", text)
-    text = re.sub(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi ", text)
+    text = re.sub(rf"(?<![a-zA-Z\\])({_GREEK})(?![a-zA-Z])", r"\\\1 ", text)
     text = re.sub(rf"(?<![a-zA-Z\\])({_FUNCTIONS}|sqrt)(?=\s*[(0-9a-zA-Z{{^])", r"\\\1 ", text)
     text = re.sub(r"\\sqrt\s*", r"\\sqrt", text)
     text = _braced_groups(text)

@@ -124,7 +124,7 @@ class PlainNumber:
         """Written with enough digits that it can only mean a value rounded at its last place."""
         if self.places is None:
             return False
-        return abs(self.value) * 10**self.places >= 10 ** (ROUNDED_DIGITS - 1)
+        return int(abs(self.value) * 10**self.places) >= int(10 ** (ROUNDED_DIGITS - 1))
 
     def rounds(self, low: Fraction, high: Fraction) -> bool:
         """Whether every value in [low, high] becomes this decimal when it is rounded."""

@@ -137,7 +137,8 @@ class VerifierPool:
             initargs=self._setup,
             context=multiprocessing.get_context("spawn"),
         )
-        assert pool.active  # reading it starts the workers, which then warm up in the background
+        if not pool.active:  # asking starts the workers, which then warm up in the background
+            raise RuntimeError("the verifier pool did not start")
         return pool
 
     def _replace(self, broken: ProcessPool) -> None:
@@ -171,7 +172,7 @@ def _judge(name: str, completion: str, task: Task) -> TimedVerdict:
         verdict = _checked(get_verifier(name).verify(completion, task))
     except MemoryError:
         verdict = Verdict.unjudged("out_of_memory")
-    except BaseException as error:  # a verifier's bug (SystemExit included) costs its row only
+    except BaseException as error:  # noqa: BLE001 - a verifier's bug costs its row, no more
         message = _encodable(str(error)[:200])
         verdict = Verdict.unjudged(f"verifier_error: {type(error).__name__}: {message}")
     return TimedVerdict(verdict, time.perf_counter() - started)

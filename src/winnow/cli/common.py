@@ -28,10 +28,16 @@ DEFAULT_HOME = Path("data")
 
 
 def console() -> Any:
-    """A rich console on standard output. Text of models and sources is printed without markup."""
+    """A rich console for tables on standard output; what it prints is never read as markup.
+
+    Lines go through `typer.echo`, which does not wrap them: people copy them.
+    """
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, emoji=False)
+    out = Console(markup=False, highlight=False, emoji=False)
+    if not out.is_terminal:
+        out.width = 160  # a file or a pipe has no width of its own
+    return out
 
 
 def plain(text: object) -> str:

@@ -75,12 +75,11 @@ def why(
 
 
 def _print_diff(found: "Diff") -> None:
-    out = console()
-    out.print(f"{found.before.ref} -> {found.after.ref}")
+    typer.echo(f"{found.before.ref} -> {found.after.ref}")
     for change in (*found.recipe, *found.made_with):
-        out.print(f"  {plain(change.key)}: {short(change.before)} -> {short(change.after)}")
+        typer.echo(f"  {plain(change.key)}: {short(change.before)} -> {short(change.after)}")
     for each in found.sets:
-        out.print(f"{each.name}")
+        typer.echo(f"{each.name}")
         for title, changes in (
             ("came", each.added), ("went", each.removed), ("changed", each.changed),
         ):  # fmt: skip
@@ -88,10 +87,9 @@ def _print_diff(found: "Diff") -> None:
 
 
 def _print_changes(title: str, changes: "Changes") -> None:
-    out = console()
-    out.print(f"  {title}: {changes.count}")
+    typer.echo(f"  {title}: {changes.count}")
     for reason, count in changes.why.items():
-        out.print(f"    {count} by {'/'.join(reason) if reason else 'no recorded reason'}")
+        typer.echo(f"    {count} by {'/'.join(reason) if reason else 'no recorded reason'}")
     for row in changes.rows:
         said = ""
         if row.reason:
@@ -99,26 +97,26 @@ def _print_changes(title: str, changes: "Changes") -> None:
             said = f"{r.decision} by {r.rule}" + (f": {short(r.value, 40)}" if r.value else "")
             said += f" (asked: {r.threshold})" if r.threshold else ""
         columns = f" [{', '.join(row.columns)}]" if row.columns else ""
-        out.print(f"    {row.id}{columns} {said}")
+        typer.echo(f"    {row.id}{columns} {said}")
 
 
 def _print_life(life: "Life") -> None:
     from rich.table import Table
 
     out = console()
-    out.print(f"{life.kind} {life.row_id} in recipe {life.recipe}")
+    typer.echo(f"{life.kind} {life.row_id} in recipe {life.recipe}")
     if life.prompt:
         p = life.prompt
-        out.print(f"  from {plain(p['source'])}, row {p['source_index']}; domain {p['domain']}; "
+        typer.echo(f"  from {plain(p['source'])}, row {p['source_index']}; domain {p['domain']}; "
                   f"licence {p['licence']}; template {p['template_id'][:8]}")  # fmt: skip
         for message in p["messages"]:
-            out.print(f"  {plain(message['role'])}: {short(message['content'], 300)}")
-        out.print(f"  reference: {short(p['answer'], 120)}  (verifier {p['verifier']})")
+            typer.echo(f"  {plain(message['role'])}: {short(message['content'], 300)}")
+        typer.echo(f"  reference: {short(p['answer'], 120)}  (verifier {p['verifier']})")
     if life.difficulty:
         _print_difficulty(life.difficulty)
     if life.cluster:
         c = life.cluster
-        out.print(f"  cluster {c['cluster']}, {c['centroid_distance']:.3f} from its centre")
+        typer.echo(f"  cluster {c['cluster']}, {c['centroid_distance']:.3f} from its centre")
     if life.answers:
         table = Table("answer", "ended", "tokens", "verdict", "read as", "why", "score")
         for a in life.answers:
@@ -131,12 +129,12 @@ def _print_life(life: "Life") -> None:
                           *(short(d[k] or "", 40) for k in ("value", "threshold", "detail")))  # fmt: skip
         out.print(table)
     for place in life.published or ["in no published version"]:
-        out.print(f"  {place}")
+        typer.echo(f"  {place}")
 
 
 def _print_difficulty(d: dict[str, Any]) -> None:
     rate = "unknown" if d["pass_rate"] is None else f"{d['pass_rate']:.3f}"
-    console().print(
+    typer.echo(
         f"  pass rate {rate}: {d['n_correct']} right, {d['n_wrong']} wrong, {d['n_unjudged']} "
         f"unjudged of {d['n']}; 90 % interval {d['interval_low']:.3f} to {d['interval_high']:.3f} "
         f"({d['policy']})"

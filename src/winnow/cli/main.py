@@ -2,9 +2,10 @@
 
 import sys
 import traceback
+from typing import Any
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from winnow.cli import build, inspect, rollouts, run, ui, upkeep
 from winnow.pipeline.errors import WinnowError
@@ -53,12 +54,13 @@ def main() -> None:
 def _run(debug: bool) -> int:
     try:
         app(standalone_mode=False)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        show: Any = error  # what typer raises for wrong use can show itself, which no type says
+        show.show()
         return 2
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("stopped. What was finished is stored; the same command goes on from there.")
         return 130
     except WinnowError as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.common import DEFAULT_HOME, Home, Limit, console
+from winnow.cli.common import DEFAULT_HOME, Home, Limit
 
 
 def register(app: typer.Typer) -> None:
@@ -44,13 +44,12 @@ def import_rollouts(
     rows = islice(read_file(file), limit)
     with open_store(home, "rollouts", write=True) as store:
         found = put(rows, store, policy=policy, sampler=sampler)
-    out = console()
-    out.print(
+    typer.echo(
         f"{found.added} added, {found.known} were there already, {len(found.refused)} refused"
     )
     for number, reason in found.refused[:10]:
-        out.print(f"{file}: row {number}: {reason}")
+        typer.echo(f"{file}: row {number}: {reason}")
     if len(found.refused) > 10:
-        out.print(f"... and {len(found.refused) - 10} more")
+        typer.echo(f"... and {len(found.refused) - 10} more")
     if not found.added and not found.known:
         raise UsageError(f"{file}: holds no row that can be imported")

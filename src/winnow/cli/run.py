@@ -56,7 +56,7 @@ def check(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) ->
         for rule, count in found.drops.items():
             drops.add_row(rule, str(count))
         out.print(drops)
-    out.print("The recipe is valid.")
+    typer.echo("The recipe is valid.")
 
 
 def summary(report: "Report") -> None:
@@ -70,11 +70,11 @@ def summary(report: "Report") -> None:
     out.print(table)
     version = report.version
     name, split = _largest(version)
-    out.print(f"version {version.ref}")
-    out.print(str(_shown(version.path)))
-    out.print()
-    out.print("from datasets import load_dataset")
-    out.print(f'{name} = load_dataset("{_shown(version.path)}", "{name}", split="{split}")')
+    typer.echo(f"version {version.ref}")
+    typer.echo(str(_shown(version.path)))
+    typer.echo()
+    typer.echo("from datasets import load_dataset")
+    typer.echo(f'{name} = load_dataset("{_shown(version.path)}", "{name}", split="{split}")')
 
 
 def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.common import DEFAULT_HOME, Home, console
+from winnow.cli.common import DEFAULT_HOME, Home
 
 
 def register(app: typer.Typer) -> None:
@@ -20,14 +20,13 @@ def gc(
     """Remove stored answers, verdicts and features that no version and no recipe's last run needs."""
     from winnow.pipeline import upkeep
 
-    out = console()
     garbage = upkeep.collect(home) if delete else upkeep.find(home)
     verb = "removed" if delete else "would go"
     for name, rows in garbage.rows.items():
-        out.print(f"{name}: {len(rows)} {verb}, {garbage.kept[name]} kept")
+        typer.echo(f"{name}: {len(rows)} {verb}, {garbage.kept[name]} kept")
     for path in garbage.leftovers:
-        out.print(f"left over by a killed process, {verb}: {path}")
+        typer.echo(f"left over by a killed process, {verb}: {path}")
     if garbage.empty:
-        out.print("nothing to remove")
+        typer.echo("nothing to remove")
     elif not delete:
-        out.print("Nothing was removed; `winnow gc --delete` does it.")
+        typer.echo("Nothing was removed; `winnow gc --delete` does it.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -89,6 +90,10 @@ def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
         norms = stored.scalars(store, kind, "nuclear_norm", ids)
         lengths = stored.scalars(store, kind, "n_tokens", ids)
         sketches = stored.vectors(store, kind, "sketch", ids)
+    # An answer on which the model overflows has no score; the set's `uds` rule drops it.
+    usable = np.isfinite(norms) & np.isfinite(sketches).all(axis=1)
+    ids = [row for row, good in zip(ids, usable, strict=True) if good]
+    norms, lengths, sketches = norms[usable], lengths[usable], sketches[usable]
     found = uds(
         ids,
         norms,

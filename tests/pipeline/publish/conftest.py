@@ -40,7 +40,7 @@ def origin(n: int) -> dict[str, Any]:
         "task_id": f"task-{n}",
         "source": "leg_counting",
         "licence": "apache-2.0",
-        "template_id": f"group-{n % 7}",
+        "template_id": f"group-{n}",
         "policy": "model@1",
         "template": "t",
         "sampler": "{}",

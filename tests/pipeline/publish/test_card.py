@@ -1,4 +1,5 @@
 import json
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,13 @@ def test_header(tmp_path: Path, sets: Sets, published: Publish) -> None:
         "license": ["apache-2.0", "mit"],
         "task_categories": ["text-generation", "reinforcement-learning"],
         "size_categories": ["n<1K"],
-        "tags": ["winnow", "synthetic", "preference", "rl", "sft"],
+        "tags": ["winnow", "synthetic", "sft", "rl", "preference"],
     }
     assert [(c["config_name"], [(f["split"], f["path"]) for f in c["data_files"]])
             for c in configs] == [
-        ("preference", [("train", "preference/train.parquet")]),
-        ("rl", [("train", "rl/train.parquet")]),
         ("sft", [("train", "sft/train.parquet"), ("holdout", "sft/holdout.parquet")]),
+        ("rl", [("train", "rl/train.parquet")]),
+        ("preference", [("train", "preference/train.parquet")]),
     ]  # fmt: skip
 
 
@@ -94,12 +95,14 @@ def test_text(tmp_path: Path, sets: Sets, rows: Rows, published: Publish) -> Non
         "| Model: policy | model&#64;1 |",
         "| Verifiers | math&#64;1, reasoning_gym&#64;1 |",
         "| Seed: sources&#91;leg_counting&#93;.seed | 5 |",
-        'rows = load_dataset("path/to/this/folder", "preference", split="train")',
+        'rows = load_dataset("path/to/this/folder", "sft", split="train")',
+        "| chosen | list of (role: string, content: string) | An answer that was judged correct. |",
+        "| winnow | 0.1.0 |",
     ]:
         assert line in text.splitlines(), line
     for field in SFT:
         assert f"| {field.name} | " in text
-    assert text.count("█") == 4 * 30  # four bands with one task each, all as long
+    assert text.count("█") == 5 * 30  # five bands with one task each, all as long
 
 
 def test_its_two_lines_load_the_set(
@@ -112,9 +115,10 @@ def test_its_two_lines_load_the_set(
         if token.type == "fence" and token.info == "python"
     )
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    names: dict[str, Any] = {}
-    exec(code.replace("path/to/this/folder", str(version.path)), names)
-    assert names["rows"].num_rows == 5
+    script = tmp_path / "load.py"
+    script.write_text(code.replace("path/to/this/folder", str(version.path)))
+    names = runpy.run_path(str(script))
+    assert names["rows"].num_rows == 50
 
 
 def test_its_recipe_is_the_recipe(

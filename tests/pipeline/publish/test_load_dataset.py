@@ -27,8 +27,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     datasets.disable_progress_bars()
 
     def call(path: Path, name: str | None = None, **given: Any) -> Any:
-        cache = None if given.get("streaming") else str(tmp_path / "cache")
-        return datasets.load_dataset(str(path), name, cache_dir=cache, **given)
+        return datasets.load_dataset(str(path), name, cache_dir=str(tmp_path / "cache"), **given)
 
     return call
 
@@ -57,7 +56,7 @@ def test_the_sets_are_the_only_configs(
     import datasets
 
     version = published(tmp_path / "demo", sets)
-    assert datasets.get_dataset_config_names(str(version.path)) == ["preference", "rl", "sft"]
+    assert datasets.get_dataset_config_names(str(version.path)) == ["sft", "rl", "preference"]
     with pytest.raises(ValueError, match="Config name is missing"):
         load(version.path)
 

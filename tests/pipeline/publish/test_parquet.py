@@ -163,9 +163,6 @@ def test_text_beyond_a_column_chunk_halves_the_group(
         def __init__(self, inner: pa.Table) -> None:
             self.inner = inner
 
-        def combine_chunks(self) -> "Narrow":
-            return self
-
         def take(self, at: pa.Array) -> "Narrow":
             return Narrow(self.inner.take(at).combine_chunks())
 

@@ -48,6 +48,13 @@ def shuffled(table: pa.Table, seed: int) -> pa.Table:
     return pa.concat_tables([rows.slice(cut), rows.slice(0, cut)])
 
 
+def backwards(value: Any) -> Any:
+    """The same mappings, their keys in the other order."""
+    if isinstance(value, dict):
+        return {key: backwards(inner) for key, inner in reversed(value.items())}
+    return [backwards(inner) for inner in value] if isinstance(value, list) else value
+
+
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
     before = pa.cpu_count()
@@ -115,7 +122,7 @@ def test_rebuilt_elsewhere_from_shuffled_shards_with_other_threads(
         tmp_path / "b" / "demo",
         mixed,
         ledger=shuffled(ledger, 6),
-        manifest=dict(reversed(manifest().items())),
+        manifest=backwards(manifest()),
         run={"cost": 3},
     )
     assert other.id == one.id
@@ -289,9 +296,12 @@ def test_names_that_cannot_be_a_set(
 
 def test_tables_that_are_no_set(tmp_path: Path, sets: Sets, rows: Rows, published: Publish) -> None:
     some, more = rows["sft"](range(5)), rows["sft"](range(4, 6))
+    at = more.schema.get_field_index("id")
+    same_group = more.set_column(at, more.schema.field("id"), pa.array(["x", "y"]))
     first = published(tmp_path / "good", sets)
     for tables, reuse, message in [
-        ({"train": some, "holdout": more}, {}, "1 rows stand in both splits"),
+        ({"train": some, "holdout": more}, {}, "1 rows of train share their id with holdout"),
+        ({"train": some, "holdout": same_group}, {}, "1 rows of train share their template_id"),
         ({"train": some, "test": more}, {}, "its splits are"),
         ({"holdout": some}, {}, "its splits are"),
         ({"train": some, "holdout": rows["rl"](range(3))}, {}, "differ in their columns"),
@@ -310,7 +320,7 @@ def test_a_failure_at_any_sync_leaves_the_whole_version_or_nothing(
     tmp_path: Path, rows: Rows, published: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = {"sft": {"train": rows["sft"](range(5))}, "rl": {"train": rows["rl"](range(3))}}
-    real = writer.os.fsync
+    real = os.fsync
     outcomes = []
     for fail_at in range(50):
         calls = 0
@@ -323,14 +333,14 @@ def test_a_failure_at_any_sync_leaves_the_whole_version_or_nothing(
             real(handle)
 
         folder = tmp_path / str(fail_at) / "demo"
-        monkeypatch.setattr(writer.os, "fsync", fsync)
+        monkeypatch.setattr(os, "fsync", fsync)
         try:
             published(folder, sets)
         except OSError:
             outcome = "failed"
         else:
             outcome = "published"
-        monkeypatch.setattr(writer.os, "fsync", real)
+        monkeypatch.setattr(os, "fsync", real)
         versions = list_versions(folder)
         assert [verify_version(version.path) for version in versions] in ([], [[]])
         assert list(folder.glob(".*")) == []
@@ -344,61 +354,126 @@ def test_a_failure_at_any_sync_leaves_the_whole_version_or_nothing(
     assert outcomes == sorted(outcomes, key=lambda each: (each[1], each[0] == "published"))
 
 
-# Imports and makes the tables once, then starts a publisher for every line that it reads.
+# Imports and makes the tables once, then forks a publisher for every line "part step". It kills
+# itself before its `step`-th change to the disk (Python's audit events tell of each, but for writes
+# into open files), or, where that is negative, publishes until it is killed.
 NURSERY = """
-import itertools, os, sys
+import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from conftest import make_manifest, sft_rows, rl_rows, preference_rows, ledger_rows
+from conftest import make_manifest, sft_rows, rl_rows, ledger_rows
 from winnow.pipeline.publish.writer import publish
+folder = Path(sys.argv[1])
 manifest = make_manifest()
-rl = rl_rows(range(200))
-preference = preference_rows(range(50))
-sft = sft_rows(range(1000))
-ledger = ledger_rows(*((f"row-{k}", "prompts", "kept", "all") for k in range(2000)))
+rl = rl_rows(range(20))
+sft = sft_rows(range(6000))
+ledger = ledger_rows(*((f"row-{k}", "prompts", "kept", "all") for k in range(200)))
+
+def die_at(step):
+    left = step
+    def hook(event, arguments):
+        nonlocal left
+        if event == "open":
+            changes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        else:
+            changes = event in ("os.mkdir", "os.rename", "os.chmod", "os.link", "shutil.rmtree")
+        if changes and any(str(folder) in str(each) for each in arguments):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
 for line in sys.stdin:
     if pid := os.fork():
         os.waitpid(pid, 0)
         print("gone", flush=True)
         continue
     print(os.getpid(), flush=True)
-    for k in itertools.count(int(line) * 50):
-        sets = {"sft": {"train": sft.slice(k % 900, 100)}, "rl": {"train": rl},
-                "preference": {"train": preference}}
-        publish(Path(sys.argv[1]), sets, manifest=manifest, ledger=ledger)
+    part, step = map(int, line.split())
+    if step >= 0:
+        die_at(step)
+    for k in range(1 if step >= 0 else 30):
+        sets = {"sft": {"train": sft.slice(part * 30 + k, 30)}, "rl": {"train": rl}}
+        publish(folder, sets, manifest=manifest, ledger=ledger)
+        print("published", flush=True)
+    break
 """
 
 
-def test_killed_at_any_moment_a_version_is_whole_or_not_there(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    moments = random.Random(11)
-    left_behind = 0
-    command = [sys.executable, "-c", NURSERY, str(folder), str(Path(__file__).parent)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as nursery:
-        assert nursery.stdin is not None
-        assert nursery.stdout is not None
-        for kill in range(20):
-            nursery.stdin.write(f"{kill}\n")
-            publisher = int(nursery.stdout.readline())
-            time.sleep(moments.uniform(0, 0.15))
-            os.kill(publisher, signal.SIGKILL)
-            assert nursery.stdout.readline() == "gone\n"
+class Publishers:
+    """Publishers into one folder, one after the other, each of which dies or ends."""
 
-            versions = list_versions(folder)
-            assert all(version.problem is None and version.created for version in versions)
-            stale = stale_temporaries(folder, grace_seconds=0)
-            assert {p.name for p in folder.glob(".*")} == {p.name for p in stale}
-            left_behind += len(stale)
-            for path in stale:
-                shutil.rmtree(path)
-            assert (latest(folder) is None) == (not versions)
-        nursery.stdin.close()
-    versions = list_versions(folder)
-    assert [verify_version(version.path) for version in versions] == [[]] * len(versions)
-    assert left_behind >= 5  # else too few kills fell into a publication
-    assert versions
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-c", NURSERY, str(folder), str(Path(__file__).parent)]
+        self.folder = folder
+        self.verified: set[str] = set()
+        self.started = 0
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def start(self, step: int = -1) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{self.started} {step}\n")
+        self.started += 1
+        return int(self.process.stdout.readline())
+
+    def join(self) -> tuple[int, int, int]:
+        """Publications that returned, new versions, folders left behind; checks all of them."""
+        assert self.process.stdout is not None
+        returned = 0
+        while (said := self.process.stdout.readline()) != "gone\n":
+            assert said == "published\n"
+            returned += 1
+        versions = list_versions(self.folder)
+        assert all(version.problem is None and version.created for version in versions)
+        new = [version for version in versions if version.id not in self.verified]
+        assert [verify_version(version.path) for version in new] == [[]] * len(new)
+        self.verified |= {version.id for version in new}
+        stale = stale_temporaries(self.folder, grace_seconds=0)
+        assert {path.name for path in self.folder.glob(".*")} == {path.name for path in stale}
+        for path in stale:
+            shutil.rmtree(path)
+        assert (latest(self.folder) is None) == (not versions)
+        return returned, len(new), len(stale)
+
+
+@pytest.fixture
+def publishers(tmp_path: Path) -> Iterator[Publishers]:
+    each = Publishers(tmp_path / "demo")
+    with each.process:
+        yield each
+        assert each.process.stdin is not None
+        each.process.stdin.close()
+
+
+def test_killed_before_any_change_to_the_disk(publishers: Publishers) -> None:
+    outcomes = []
+    for step in range(150):
+        publishers.start(step)
+        outcomes.append(publishers.join())
+        if outcomes[-1][0]:
+            break
+    # No version; then a whole one, whose publisher died before it could say so; then no death.
+    assert outcomes[-1] == (1, 1, 0)
+    found = [new for _, new, _ in outcomes]
+    assert found == sorted(found)
+    assert sum(found) >= 2
+    assert found.count(0) >= 10
+    assert sum(stale for *_, stale in outcomes) >= found.count(0) - 5
+
+
+def test_killed_at_random_moments(publishers: Publishers) -> None:
+    moments = random.Random(11)
+    outcomes = []
+    for _ in range(10):
+        publisher = publishers.start()
+        time.sleep(moments.uniform(0, 0.4))
+        os.kill(publisher, signal.SIGKILL)
+        outcomes.append(publishers.join())
+    assert all(returned <= new for returned, new, _ in outcomes)
+    assert sum(stale for *_, stale in outcomes) >= 3  # else too few kills fell into a publication
 
 
 def test_publishers_of_the_same_rows_meet_in_one_version(

@@ -1,0 +1,125 @@
+"""One recipe in, its assets, checks and job out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from winnow.assets import checks, graph, metadata
+from winnow.assets.listen import LogProgress
+from winnow.assets.snapshot import RecipeFile
+from winnow.assets.versions import code_versions
+from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.publish.markdown import inline
+from winnow.pipeline.recipe import Recipe
+from winnow.pipeline.workspace import Workspace
+from winnow.stages import chain, training_set
+from winnow.stages.base import Context
+
+BROKEN = "recipe"  # the one asset of a recipe that cannot be read
+BROKEN_CHECK = "is_valid"
+
+
+def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:
+    """The asset graph of a recipe and the job that makes all of it.
+
+    A recipe that cannot be read becomes one asset whose check fails with the reason.
+    """
+    try:
+        recipe = file.parse()
+        versions = code_versions(recipe)
+    except Exception as error:  # noqa: BLE001  one recipe must not hide the others
+        return _broken(file, reason(error))
+    assets = [_asset(file, recipe, home, node, versions[node.stage]) for node in graph.NODES]
+    said = f" {inline(recipe.description)}" if recipe.description else ""
+    job = dg.define_asset_job(
+        f"{graph.identifier(file.stem)}_all",
+        selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
+        description=f"Makes whatever {inline(file.stem)} still lacks, and publishes it.{said}",
+    )
+    return dg.Definitions(assets=assets, jobs=[job])
+
+
+def reason(error: Exception) -> str:
+    """Why a recipe cannot be read, in one line."""
+    return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+
+
+def _asset(
+    file: RecipeFile, recipe: Recipe, home: Path, node: graph.Node, code_version: str
+) -> dg.AssetsDefinition:
+    prefix, name = graph.prefix(file.stem), graph.identifier(file.stem)
+    key = node.key(prefix)
+
+    @dg.multi_asset(
+        name=f"{name}__{node.stage}",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[dg.AssetKey([prefix, stage]) for stage in node.reads],
+                description=graph.description(node),
+                group_name=name,
+                code_version=code_version,
+                kinds=graph.kinds(node, recipe),
+                metadata={"recipe": dg.MetadataValue.path(file.path)},
+            )
+        ],
+        check_specs=checks.specs(node.stage, key),
+        pool=graph.MODEL_POOL if node.model_pass else None,
+    )
+    # Dagster looks for the bare class here; with a type argument it would expect one value per check.
+    def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        if file.edited():
+            context.log.warning(
+                f"{file.path} has changed since this code location was loaded; the run goes on "
+                "with the recipe as it was then (reload the location to use the new one)"
+            )
+        ctx = Context(recipe, Workspace(home, file.stem), progress=LogProgress(context.log))
+        try:
+            if node.stage == "training_set":
+                result, _ = training_set.run(ctx, costs=_costs(context, prefix))
+            else:
+                result = chain.STAGES[node.stage](ctx)
+        except WinnowError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        return dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(result.data_version),
+            metadata=metadata.describe(recipe, ctx.workspace, result),
+            check_results=checks.run(key, ctx, result),
+        )
+
+    return materialise
+
+
+def _costs(context: dg.AssetExecutionContext, prefix: str) -> Mapping[str, Mapping[str, float]]:
+    """What the other stages of this run spent, from their materialisations."""
+    found: dict[str, dict[str, float]] = {}
+    for stage in chain.STAGES:
+        event = context.instance.get_latest_materialization_event(dg.AssetKey([prefix, stage]))
+        made = event.asset_materialization if event and event.run_id == context.run_id else None
+        if made and not made.metadata[metadata.UP_TO_DATE].value:
+            values = {name: made.metadata[name].value for name in metadata.COSTS
+                      if name in made.metadata}  # fmt: skip
+            found[stage] = {name: v for name, v in values.items() if isinstance(v, float)}
+    return found
+
+
+def _broken(file: RecipeFile, why: str) -> dg.Definitions:
+    name = graph.identifier(file.stem)
+    key = dg.AssetKey([graph.prefix(file.stem), BROKEN])
+
+    @dg.asset_check(
+        asset=key, name=BROKEN_CHECK, description="The recipe can be read.", blocking=True
+    )
+    def is_valid() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False, description=why)
+
+    spec = dg.AssetSpec(
+        key,
+        description=f"This recipe cannot be read:\n\n{inline(why, limit=2000)}",
+        group_name=name,
+        kinds={"yaml"},
+        metadata={"recipe": dg.MetadataValue.path(file.path)},
+    )
+    return dg.Definitions(assets=[spec], asset_checks=[is_valid])

@@ -1,0 +1,211 @@
+"""Small tables of a stage's rows, for people.
+
+Texts come from sources and models: whatever they hold, they are shown as text (`markdown.inline`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from winnow.pipeline.publish import markdown
+from winnow.pipeline.publish.version import Version
+from winnow.pipeline.recipe import Recipe
+from winnow.pipeline.workspace import Workspace
+
+ROWS = 8
+_WIDTH = 160  # characters of a text that are shown
+
+
+def prompts(work: Workspace) -> str:
+    """The first rows, and what dropped the others."""
+    rows = head(
+        work.table_path("prompts"), ROWS, ["source", "domain", "messages", "answer", "n_tokens"]
+    )
+    shown = _table(
+        ("source", "domain", "prompt", "reference", "tokens"),
+        ((r["source"], r["domain"], _asked(r), r["answer"], r["n_tokens"]) for r in rows),
+    )
+    drops = _counted(work, "prompts_ledger")
+    return f"{shown}\n\nDropped at ingestion:\n\n{drops}" if drops else shown
+
+
+def rollouts(work: Workspace) -> str:
+    rows = head(work.table_path("rollouts"), ROWS, ["prompt_id", "index", "finish_reason", "n_tokens",
+                                     "completion", "error"])  # fmt: skip
+    return _table(
+        ("prompt", "answer", "ended by", "tokens", "text"),
+        (
+            (r["prompt_id"][:8], r["index"], r["finish_reason"], r["n_tokens"],
+             r["error"] or r["completion"])
+            for r in rows
+        ),
+    )  # fmt: skip
+
+
+def verdicts(work: Workspace) -> str:
+    """Some of each kind of verdict."""
+    import pyarrow.compute as pc
+
+    columns = ["rollout_id", "verdict", "reward", "extracted", "detail", "verifier"]
+    table = work.read("verdicts", columns)
+    rows = [
+        row
+        for verdict in ("correct", "wrong", "unjudged")
+        for row in table.filter(pc.field("verdict") == verdict).slice(0, 3).to_pylist()
+    ]
+    return _table(
+        ("answer", "verdict", "reward", "read as", "why", "verifier"),
+        ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
+    )
+
+
+def difficulty(work: Workspace) -> str:
+    """Tasks between hopeless and solved first, those nearest to one half on top."""
+    columns = ["task_id", "pass_rate", "n_correct", "n_wrong", "n_unjudged", "interval_low",
+               "interval_high"]  # fmt: skip
+    rows = work.read("difficulty", columns).to_pylist()
+    rows.sort(key=lambda r: (9.0 if r["pass_rate"] is None else abs(r["pass_rate"] - 0.5),
+                             r["task_id"]))  # fmt: skip
+    asked = _texts(work, "task_id", [r["task_id"] for r in rows[:ROWS]])
+    return _table(
+        ("pass rate", "right", "wrong", "unjudged", "90 % interval", "task"),
+        (
+            (r["pass_rate"], r["n_correct"], r["n_wrong"], r["n_unjudged"],
+             f"{r['interval_low']:.2f} to {r['interval_high']:.2f}", asked.get(r["task_id"]))
+            for r in rows[:ROWS]
+        ),
+    )  # fmt: skip
+
+
+def clusters(work: Workspace) -> str:
+    """The largest clusters, each with the prompt nearest to its centroid."""
+    rows = work.read("clusters", ["prompt_id", "cluster", "centroid_distance"]).to_pylist()
+    nearest: dict[int, dict[str, Any]] = {}
+    sizes: dict[int, int] = {}
+    for row in rows:
+        number = row["cluster"]
+        sizes[number] = sizes.get(number, 0) + 1
+        best = nearest.setdefault(number, row)
+        if row["centroid_distance"] < best["centroid_distance"]:
+            nearest[number] = row
+    largest = sorted(sizes, key=lambda number: (-sizes[number], number))[: 2 * ROWS]
+    asked = _texts(work, "prompt_id", [nearest[number]["prompt_id"] for number in largest])
+    return _table(
+        ("cluster", "prompts", "its most central prompt"),
+        ((n, sizes[n], asked.get(nearest[n]["prompt_id"])) for n in largest),
+    )
+
+
+def scores(work: Workspace) -> str:
+    """The answers with the highest scores."""
+    columns = ["rollout_id", "score", "utility", "diversity", "selected"]
+    table = work.read("scores", columns).sort_by(
+        [("score", "descending"), ("rollout_id", "ascending")]
+    )
+    rows = table.slice(0, ROWS).to_pylist()
+    return _table(
+        ("answer", "score", "utility", "diversity", "selected"),
+        ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
+    )
+
+
+def decisions(manifest: Mapping[str, Any]) -> str:
+    """Rows per stage, decision and rule, from a version's manifest."""
+    return markdown.table(
+        ("stage", "decision", "rule", "rows"),
+        ((d["stage"], d["decision"], d["rule"], d["rows"]) for d in manifest["decisions"]),
+    )
+
+
+def published(recipe: Recipe, version: Version) -> str:
+    """The first training rows of every set."""
+    parts = []
+    for name in sorted(version.rows):
+        kind = recipe.sets[name].type if name in recipe.sets else ""
+        rows = head(version.table_path(name, "train"), 3)
+        parts += [f"**{markdown.inline(name)}**", _PUBLISHED.get(kind, _plain)(rows)]
+    return "\n\n".join(parts)
+
+
+def _sft(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ("id", "asked", "answered", "weight"),
+        ((r["id"][:8], _asked(r), r["messages"][-1]["content"], r["weight"]) for r in rows),
+    )
+
+
+def _rl(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ("id", "prompt", "answer", "verifier", "pass rate"),
+        ((r["id"][:8], _asked(r), r["answer"], r["verifier"], r["pass_rate"]) for r in rows),
+    )
+
+
+def _preference(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ("id", "prompt", "chosen", "rejected"),
+        (
+            (r["id"][:8], _asked(r), r["chosen"][-1]["content"], r["rejected"][-1]["content"])
+            for r in rows
+        ),
+    )
+
+
+def _plain(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(("id",), ((r["id"],) for r in rows))
+
+
+_PUBLISHED = {"sft": _sft, "rl": _rl, "preference": _preference}
+
+
+def head(path: Path, count: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The first rows of a Parquet file; the rest of it is not read."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(batch_size=count, columns=list(columns) if columns else None)
+        batch = next(batches, None)
+    return list(batch.to_pylist()) if batch is not None else []
+
+
+def _texts(work: Workspace, key: str, wanted: Iterable[str]) -> dict[str, str]:
+    """What was asked, by `key`, for the few rows that are shown."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = work.read("prompts", [key, "messages"])
+    table = table.filter(pc.is_in(table[key], value_set=pa.array(sorted(set(wanted)), pa.string())))
+    return {row[key]: _asked(row) for row in table.to_pylist()}
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """The last thing that the user says."""
+    messages = row.get("prompt") or row["messages"]
+    said = [m["content"] for m in messages if m["role"] == "user"] or [messages[-1]["content"]]
+    return str(said[-1])
+
+
+def _counted(work: Workspace, ledger: str) -> str:
+    import pyarrow.compute as pc
+
+    table = work.read(ledger, ["decision", "rule"]).filter(pc.field("decision") != "kept")
+    rows = table.group_by("rule").aggregate([([], "count_all")]).to_pylist()
+    rows.sort(key=lambda row: (-row["count_all"], row["rule"]))
+    if not rows:
+        return ""
+    return markdown.table(("rule", "rows"), ((r["rule"], r["count_all"]) for r in rows))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [[_cell(value) for value in row] for row in rows]
+    return markdown.table(head, cells) if cells else "No rows."
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, str) and len(value) > _WIDTH:
+        return value[: _WIDTH - 1] + "…"
+    return value

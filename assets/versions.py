@@ -1,0 +1,78 @@
+"""Code versions: what the UI compares to tell whether a table is still what its recipe asks for.
+
+A stage's code version names the code (winnow's version and the stage's own) and the part of the
+recipe that the stage reads. What a stage gets from other stages is in their data versions.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import winnow
+from winnow.pipeline import recipe as recipes
+from winnow.pipeline.names import digest
+from winnow.pipeline.recipe import Recipe, SFTSet, VLLMEngine
+from winnow.pipeline.verify import verifier_label
+from winnow.stages import (
+    clusters,
+    difficulty,
+    embeddings,
+    prompts,
+    rollouts,
+    scores,
+    training_set,
+    verdicts,
+)
+
+# How an engine is run, as against what its answers are drawn from.
+_OPERATION = {"args", "key_env", "max_retries", "timeout_seconds", "max_model_len", "base_url"}
+
+
+def code_versions(recipe: Recipe, limit: int | None = None) -> dict[str, str]:
+    """Code version of every stage; raises UsageError for a verifier that is not known."""
+    parts: Mapping[str, tuple[str, Any]] = {
+        "prompts": (prompts.VERSION, _prompts(recipe)),
+        "rollouts": (rollouts.VERSION, _rollouts(recipe)),
+        "verdicts": (verdicts.VERSION, _verifiers(recipe)),
+        "difficulty": (difficulty.VERSION, recipes.dump(recipe.difficulty)),
+        "embeddings": (embeddings.VERSION, recipe.embedding.model),
+        "clusters": (clusters.VERSION, [recipes.dump(recipe.clusters), recipe.seed]),
+        "scores": (scores.VERSION, _scores(recipe)),
+        "training_set": (training_set.VERSION, recipes.dump(recipe)),
+    }
+    # A first look at a few rows is not what the recipe asks for.
+    looked = f"/limit={limit}" if limit is not None else ""
+    return {
+        stage: f"{winnow.__version__}/{version}/{digest(f'code/{stage}', part)[:12]}{looked}"
+        for stage, (version, part) in parts.items()
+    }
+
+
+def _prompts(recipe: Recipe) -> Any:
+    reader = None  # whose tokens a prompt's length is counted in
+    if isinstance(recipe.engine, VLLMEngine):
+        longest = recipe.engine.max_model_len - recipe.sampling.max_tokens
+        reader = [recipe.engine.model, recipe.engine.revision, longest]
+    return [[recipes.dump(s) for s in recipe.sources], recipes.dump(recipe.prompting), reader]
+
+
+def _rollouts(recipe: Recipe) -> Any:
+    engine = recipes.dump(recipe.engine)
+    if engine["type"] != "plugin":  # a plugin's arguments are all that names it
+        engine = {key: value for key, value in engine.items() if key not in _OPERATION}
+    sampling = recipes.dump(recipe.sampling)
+    del sampling["concurrency"]
+    return [engine, sampling, recipe.seed]
+
+
+def _verifiers(recipe: Recipe) -> list[str]:
+    names = {getattr(source, "verifier", "reasoning_gym") for source in recipe.sources}
+    return sorted(map(verifier_label, names))
+
+
+def _scores(recipe: Recipe) -> Any:
+    if not any(isinstance(each, SFTSet) and each.uds for each in recipe.sets.values()):
+        return None
+    model = recipe.uds.model
+    if model is None and isinstance(recipe.engine, VLLMEngine):
+        model = f"{recipe.engine.model}@{recipe.engine.revision}"
+    return [recipes.dump(recipe.uds), model, recipe.seed]

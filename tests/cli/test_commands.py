@@ -1,0 +1,247 @@
+"""The commands as a user types them, on a run without a model (imported rollouts)."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+import pytest
+
+from winnow.cli import main as cli
+from winnow.pipeline.publish.version import resolve
+from winnow.pipeline.workspace import Workspace
+
+TASKS = 12
+RECIPE = """
+dataset: sums
+sources:
+  - {{type: dataset, name: sums, path: "{source}", verifier: math, licence: mit}}
+engine: {{type: replay, policy: teacher}}
+sampling: {{n: 4, max_tokens: 50}}
+clusters: {{k: 3}}
+sets:
+  sft: {{uds: false, pass_rate: [0.1, 0.9]}}
+  rl: {{pass_rate: [0.2, 0.8]}}
+  preference: {{}}
+"""
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class User:
+    """Types commands and reads what they print."""
+
+    def __init__(self, home: Path, recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home, self.recipe, self._capsys = home, recipe, capsys
+
+    def types(self, *words: str) -> Result:
+        old = sys.argv
+        sys.argv = ["winnow", *words]
+        try:
+            with pytest.raises(SystemExit) as done:
+                cli.main()
+        finally:
+            sys.argv = old
+        said = self._capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Result(int(done.value.code or 0), said.out, said.err)
+
+    def at_home(self, command: str, *words: str) -> Result:
+        return self.types(command, *words, "--home", str(self.home))
+
+
+def _rollouts() -> list[dict[str, object]]:
+    """Four answers per sum; i % 5 of them are right, one of the wrong ones is cut off."""
+    rows = []
+    for i in range(TASKS):
+        for k in range(4):
+            total = 2 * i if k < i % 5 else 2 * i + k + 1
+            row: dict[str, object] = {
+                "prompt": f"What is {i} + {i}?",
+                "completion": f"The answer is {total}.",
+            }
+            if i == 6 and k == 3:
+                row["finish_reason"] = "length"
+            rows.append(row)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(home, recipe) of a run that is done."""
+    folder = tmp_path_factory.mktemp("cli")
+    source = folder / "sums.jsonl"
+    rows = [{"prompt": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(TASKS)]
+    source.write_text("\n".join(json.dumps(row) for row in rows) + '\n{"prompt": "no answer"}\n')
+    recipe = folder / "sums.yaml"
+    recipe.write_text(RECIPE.format(source=source))
+    (folder / "answers.jsonl").write_text("\n".join(json.dumps(row) for row in _rollouts()))
+    home = folder / "home"
+    for words in (
+        ["import-rollouts", str(folder / "answers.jsonl"), "--policy", "teacher"],
+        ["run", str(recipe)],
+    ):
+        sys.argv = ["winnow", *words, "--home", str(home)]
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        assert not done.value.code
+    return home, recipe
+
+
+@pytest.fixture
+def user(finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> User:
+    """At a home of their own, copied from the finished run."""
+    home, recipe = finished
+    shutil.copytree(home, tmp_path / "home", symlinks=True)
+    shutil.copy(recipe, tmp_path / "sums.yaml")
+    capsys.readouterr()
+    return User(tmp_path / "home", tmp_path / "sums.yaml", capsys)
+
+
+def _version(user: User) -> str:
+    return resolve("sums", user.home).id
+
+
+def test_run_ends_with_table_path_and_two_lines_that_load_it(user: User) -> None:
+    done = user.at_home("run", str(user.recipe))
+    assert done.code == 0
+    assert "up to date" in done.out
+    for part in ("rows in", "13", "1 missing_answer", "sampled", "48", "judged", "one_sided"):
+        assert part in done.out
+    lines = [line for line in done.out.splitlines() if line.startswith(("from ", "sft ="))]
+    assert len(lines) == 2
+    scope: dict[str, datasets.Dataset] = {}
+    exec("\n".join(lines), scope)
+    assert scope["sft"].num_rows > 0
+    assert scope["sft"][0]["messages"][-1]["content"].startswith("The answer is")
+
+
+def test_check_prints_the_plan(user: User) -> None:
+    done = user.at_home("check", str(user.recipe))
+    assert done.code == 0
+    assert "48: 48 stored, 0 to draw" in done.out
+    assert "missing_answer" in done.out
+
+
+def test_limit_looks_at_the_first_rows_only(user: User) -> None:
+    done = user.at_home("check", str(user.recipe), "--limit", "5")
+    assert "20: 20 stored" in done.out
+
+
+def test_versions_lists_them_and_marks_the_latest(user: User) -> None:
+    done = user.at_home("versions", "sums")
+    assert _version(user) in done.out
+    assert "latest" in done.out
+
+
+def test_another_threshold_publishes_one_set_anew_and_diff_tells_why(user: User) -> None:
+    before = _version(user)
+    text = user.recipe.read_text().replace("[0.1, 0.9]", "[0.1, 0.5]")
+    user.recipe.write_text(text)
+    assert user.at_home("build", str(user.recipe), "--split", "sft").code == 0
+    after = _version(user)
+    assert after != before
+    for name in ("rl", "preference"):  # linked, not written again
+        old, new = (user.home / "sums" / v / name / "train.parquet" for v in (before, after))
+        assert old.stat().st_ino == new.stat().st_ino
+    done = user.at_home("diff", f"sums@{before}", "sums@latest")
+    assert done.code == 0
+    assert "sets.sft.pass_rate" in done.out
+    assert "training_set/sft/pass_rate" in done.out
+    assert "asked: 0.1 to 0.5" in done.out
+
+
+def test_why_tells_the_whole_life_of_a_kept_and_of_a_dropped_row(user: User) -> None:
+    sft = datasets.load_dataset(str(user.home / "sums" / _version(user)), "sft", split="train")
+    done = user.at_home("why", sft[0]["task_id"])
+    assert done.code == 0
+    for part in ("from sums, row", "What is", "pass rate", "cluster", "correct", "wrong",
+                 f"sums@{_version(user)} sft/train", "ingested", "selected"):  # fmt: skip
+        assert part in done.out
+    by_row = user.at_home("why", sft[0]["id"][:10])
+    assert sft[0]["rollout_id"][:12] in by_row.out
+    ledger = Workspace(user.home, "sums").read("ledger").to_pylist()
+    lost = next(r for r in ledger if r["rule"] == "pass_rate")
+    told = user.at_home("why", lost["row_id"])
+    for part in ("dropped", "pass_rate", lost["threshold"]):
+        assert part in told.out
+    missing = next(r for r in ledger if r["rule"] == "missing_answer")
+    assert "missing_answer" in user.at_home("why", missing["row_id"]).out
+
+
+def test_gc_says_first_and_keeps_what_versions_need(user: User) -> None:
+    extra = user.home.parent / "extra.jsonl"
+    extra.write_text(json.dumps({"prompt": "unrelated", "completion": "x"}))
+    user.at_home("import-rollouts", str(extra), "--policy", "other")
+    said = user.at_home("gc")
+    assert "rollouts: 1 would go, 48 kept" in said.out
+    assert "rollouts: 1 removed, 48 kept" in user.at_home("gc", "--delete").out
+    assert "nothing to remove" in user.at_home("gc").out
+    done = user.at_home("run", str(user.recipe))
+    assert done.code == 0
+    assert (user.home / "sums" / _version(user)).is_dir()
+
+
+def test_importing_twice_adds_nothing_and_a_grown_file_only_what_is_new(user: User) -> None:
+    answers = user.home.parent / "more.jsonl"
+    rows = [*_rollouts(), {"prompt": "What is 0 + 0?", "completion": "New."}]
+    answers.write_text("\n".join(json.dumps(row) for row in rows) + "\nnot json\n")
+    done = user.at_home("import-rollouts", str(answers), "--policy", "teacher")
+    assert "1 added, 48 were there already, 1 refused" in done.out
+    assert "row 49" in done.out
+
+
+WRONG = [
+    (["run", "none.yaml"], 2, "none.yaml: no such recipe"),
+    (["run"], 2, "RECIPE"),
+    (["runn", "x"], 2, "runn"),
+    (["run", "x.yaml", "--limit", "0"], 2, "limit"),
+    (["versions", "nothing"], 2, "holds no version"),
+    (["diff", "sums@zzz", "sums@latest"], 2, "zzz"),
+    (["why", "ffffffffffff"], 2, "no row with this id"),
+    (["why", "ab"], 2, "at least 6 characters"),
+    (["import-rollouts", "none.jsonl", "--policy", "p"], 2, "none.jsonl: no such file"),
+    (["import-rollouts", "x.txt"], 2, "policy"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "part"), WRONG)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    user: User, words: list[str], code: int, part: str
+) -> None:
+    done = user.at_home(*words)
+    assert done.code == code
+    assert part in done.err
+
+
+def test_a_set_that_the_recipe_lacks(user: User) -> None:
+    done = user.at_home("build", str(user.recipe), "--split", "sftt")
+    assert done.code == 2
+    assert done.err.startswith("error: --split sftt: the recipe has no such set")
+
+
+def test_a_broken_recipe_names_file_line_and_key(user: User) -> None:
+    user.recipe.write_text(user.recipe.read_text() + "sampling_: {}\n")
+    done = user.at_home("run", str(user.recipe))
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1
+    assert "sampling_: unknown key; did you mean 'sampling'?" in done.err
+    assert str(user.recipe) in done.err
+
+
+def test_terminal_escapes_in_a_row_are_made_visible(user: User) -> None:
+    source = user.home.parent / "hostile.jsonl"
+    source.write_text(json.dumps({"prompt": "\x1b[2J\x1b]0;owned\x07hi", "answer": "1"}))
+    user.recipe.write_text(RECIPE.format(source=source))
+    user.at_home("check", str(user.recipe))
+    (task,) = Workspace(user.home, "sums").read("prompts")["task_id"].to_pylist()
+    done = user.at_home("why", task)
+    assert done.code == 0
+    assert "\x1b" not in done.out
+    assert "\\x1b[2J" in done.out
