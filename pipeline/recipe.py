@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -26,6 +27,9 @@ from pydantic import (
 
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
+
+# Files that stand beside the sets in a version's folder.
+RESERVED = frozenset(("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet"))
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -126,6 +130,17 @@ class VLLMEngine(_Part):
     max_model_len: PositiveInt = 2048
     args: dict[str, Any] = {}
 
+    @field_validator("args")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, setting in value.items():
+            if isinstance(setting, str) and name.endswith(("token", "key", "secret", "password")):
+                raise ValueError(
+                    f"{name} would end up in manifests and cards; give secrets in the environment "
+                    "(HF_TOKEN for the hub)"
+                )
+        return value
+
 
 class OpenAIEngine(_Part):
     """Any OpenAI-compatible server. The key comes from the environment variable `key_env`."""
@@ -138,6 +153,19 @@ class OpenAIEngine(_Part):
     max_retries: NonNegativeInt = 5
     timeout_seconds: PositiveFloat = 600.0
     max_model_len: PositiveInt | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_credentials(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "must hold no user, password or query, which would end up in manifests and cards; "
+                "put the key into the environment variable that `key_env` names"
+            )
+        return value
 
 
 class ReplayEngine(_Part):
@@ -327,6 +355,9 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
+        for name in self.sets:
+            if name.lower() in RESERVED:
+                raise ValueError(f"sets.{name}: a version has a file of that name")
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -401,7 +432,8 @@ def _explain(error: ValidationError, origin: str, node: yaml.Node | None) -> str
         context = first.get("ctx", {})
         expected = context.get("expected_tags")
         message = f"`type` must be one of {expected}" if expected else "`type` is missing"
-    elif not isinstance(first["input"], Mapping | list):
+    elif first["type"] != "value_error" and not isinstance(first["input"], Mapping | list):
+        # Our own checks say enough, and what they refuse can be a secret.
         message = f"{message} (it is {first['input']!r})"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{origin}:{line}: {key}: {message}{more}"

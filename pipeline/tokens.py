@@ -16,10 +16,18 @@ def tokenizer(folder: ModelFolder) -> Any:
 
 
 def render(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation, up to where the answer begins."""
-    ids: list[int] = tokenizer.apply_chat_template(
-        [dict(m) for m in messages], add_generation_prompt=True, return_dict=False
-    )
+    """Token ids of a conversation, up to where the answer begins.
+
+    Raises ValueError where the model's chat template refuses it.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        ids: list[int] = tokenizer.apply_chat_template(
+            [dict(m) for m in messages], add_generation_prompt=True, return_dict=False
+        )
+    except TemplateError as error:  # some templates refuse a system message, or an odd order
+        raise ValueError(f"the chat template refuses the conversation: {error}") from None
     return ids
 
 

@@ -135,7 +135,7 @@ class PlainNumber:
 def plain_number(text: str) -> PlainNumber | None:
     """The number that the whole of `text` is, or None."""
     text = text.strip()
-    if text.startswith("(") and text.endswith(")") and "(" not in text[1:]:
+    if re.fullmatch(r"\([^(,]*\)", text):
         text = text[1:-1].strip()
     match = _NUMBER.match(text)
     if not match or len(match.group()) > MAX_DIGITS:
@@ -223,7 +223,11 @@ def _suffix(text: str) -> tuple[int, bool, str | None] | None:
     unit = next((UNITS[name] for name in names if name in UNITS), None)
     # `2x` and `2ab` are products; a unit stands apart, or is one that everybody knows.
     if not explicit and names:
-        first = names[0]
-        if not (first in SHORT_UNITS or (len(first) > 2 and (spaced or first in UNITS))):
+        first, known = names[0], names[0] in UNITS
+        if not (
+            first in SHORT_UNITS
+            or (spaced and (known or len(first) > 2))
+            or (known and len(first) > 2)
+        ):
             return None
     return scale, False, unit

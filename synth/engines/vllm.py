@@ -12,7 +12,9 @@ import difflib
 import importlib.util
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from winnow.pipeline.contracts import Completion, EngineError, Identity, Samplin
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.models import ModelFolder
 from winnow.pipeline.names import Message
+from winnow.pipeline.tokens import render
 
 RESTARTS = 2
 _GIB = 1 << 30
@@ -74,6 +77,9 @@ class VLLMEngine:
         self._generation = 0
         self._llm: Any = None
         self._tokens: dict[str, list[int]] = {}
+        handle, name = tempfile.mkstemp(prefix="winnow-vllm-", suffix=".log")
+        os.close(handle)
+        self._log = Path(name)
 
     @classmethod
     async def start(
@@ -94,7 +100,10 @@ class VLLMEngine:
     ) -> Completion:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        prompt = self._render(messages)
+        try:
+            prompt = self._render(messages)
+        except ValueError as error:
+            raise EngineError(f"unrenderable: {error}", permanent=True) from None
         if len(prompt) + max_tokens > self._max_model_len:
             raise EngineError(
                 f"prompt_too_long: {len(prompt)} tokens and room for {max_tokens} more exceed the "
@@ -115,6 +124,7 @@ class VLLMEngine:
         if self._llm is not None:
             self._llm.shutdown()
             self._llm = None
+        self._log.unlink(missing_ok=True)
 
     async def _generate(
         self, prompt: list[int], sampling: Sampling, seed: int, max_tokens: int
@@ -154,9 +164,7 @@ class VLLMEngine:
         if key not in self._tokens:
             if len(self._tokens) >= 4096:
                 self._tokens.clear()
-            self._tokens[key] = self._llm.get_tokenizer().apply_chat_template(
-                [dict(m) for m in messages], add_generation_prompt=True, return_dict=False
-            )
+            self._tokens[key] = render(self._llm.get_tokenizer(), messages)
         return self._tokens[key]
 
     async def _load(self) -> None:
@@ -164,24 +172,26 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
+        with _standard_error_to(self._log):
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.v1.engine.async_llm import AsyncLLM
 
-        settings = {**_machine_defaults(self._folder, self._max_model_len), **self._args}
         try:
-            self._llm = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(
-                    model=self._folder.path,
-                    served_model_name=self._folder.name,
-                    max_model_len=self._max_model_len,
-                    **settings,
+            with _standard_error_to(self._log):
+                settings = {**_machine_defaults(self._folder, self._max_model_len), **self._args}
+                self._llm = AsyncLLM.from_engine_args(
+                    AsyncEngineArgs(
+                        model=self._folder.path,
+                        served_model_name=self._folder.name,
+                        max_model_len=self._max_model_len,
+                        **settings,
+                    )
                 )
-            )
         except (ValueError, RuntimeError, OSError) as error:
-            first = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
-            raise WinnowError(f"vLLM did not start with {self._folder.name}: {first}") from error
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise WinnowError(
+                f"vLLM did not start with {self._folder.name}: {said[0]} (its log: {self._log})"
+            ) from error
 
     async def _revive(self, generation: int) -> None:
         async with self._restart:
@@ -191,6 +201,25 @@ class VLLMEngine:
                 self._llm.shutdown()
             await self._load()
             self._generation += 1
+
+
+@contextlib.contextmanager
+def _standard_error_to(log: Path) -> Iterator[None]:
+    """Send standard error to a file for the length of the block.
+
+    The engine core, which is spawned meanwhile, keeps the file: what it and the libraries under it
+    say belongs neither between progress bars nor into nothing.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _machine_defaults(folder: ModelFolder, max_model_len: int) -> dict[str, Any]:

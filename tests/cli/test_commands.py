@@ -117,7 +117,7 @@ def test_run_ends_with_table_path_and_two_lines_that_load_it(user: User) -> None
     lines = [line for line in done.out.splitlines() if line.startswith(("from ", "sft ="))]
     assert len(lines) == 2
     scope: dict[str, datasets.Dataset] = {}
-    exec("\n".join(lines), scope)
+    exec("\n".join(lines), scope)  # noqa: S102 - it is what a user would type
     assert scope["sft"].num_rows > 0
     assert scope["sft"][0]["messages"][-1]["content"].startswith("The answer is")
 

@@ -24,6 +24,8 @@ sets:
 holdout: 0.1
 """
 
+OPENAI = 'engine: {{type: openai, model: m, base_url: "{}"}}\n'
+
 # (text replaced, replacement, what the message must hold); an empty first text means: append
 BAD = [
     ("", "foo: 1\n", ["r.yaml:14: foo: unknown key"]),
@@ -64,6 +66,11 @@ BAD = [
     ("", "engine: {type: openai, model: m}\n", ["uds.model is needed"]),
     ("", "engine: {type: replay}\n", ["engine.policy: is missing"]),
     ("", "engine: {type: tpu}\n", ["engine", "'vllm', 'openai', 'replay', 'plugin'"]),
+    ("", "engine: {args: {hf_token: hf_abc}}\n", ["engine.args", "HF_TOKEN"]),
+    ("", OPENAI.format("http://me:secret@host/v1"), ["engine.base_url", "key_env"]),
+    ("", OPENAI.format("http://host/v1?api_key=1"), ["engine.base_url", "key_env"]),
+    ("", OPENAI.format("localhost:8000"), ["engine.base_url", "http://127.0.0.1:8000/v1"]),
+    ("  rl:\n", "  README.md: {type: rl}\n", ["README.md", "a file of that name"]),
     ("", "seed: -1\n", ["seed"]),
     ("", "difficulty: {prior: [0, 1]}\n", ["difficulty.prior"]),
     ("", "a: [\n", ["r.yaml:", "not YAML"]),
@@ -85,6 +92,8 @@ def test_a_bad_recipe_says_what_is_wrong(old: str, new: str, parts: list[str]) -
     message = str(raised.value)
     assert message.startswith("r.yaml")
     assert "\n" not in message
+    assert "secret" not in message
+    assert "hf_abc" not in message
     for part in parts:
         assert part in message
 

@@ -1,7 +1,8 @@
 """What every stage takes and gives, and how one finds out that it has nothing to do."""
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,17 @@ class StageResult:
 def fingerprint(ctx: Context, stage: str, version: str, inputs: Mapping[str, Any]) -> str:
     """Name of a stage's work: its code version, its part of the recipe, the tables it reads."""
     return digest(f"stage/{stage}/{version}", {"inputs": dict(inputs), "limit": ctx.limit})
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end. Where several of its tasks fail at once, the first failure rises."""
+    try:
+        asyncio.run(work)
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 @dataclass

@@ -4,7 +4,6 @@ Verdicts are written beside sampling, so that this stage, not the next one, spen
 judging takes.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify.judging import Judge, Tasks
 from winnow.pipeline.verify.worker_pool import VerifierPool
-from winnow.stages.base import Context, StageResult, fingerprint, timed
+from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
 from winnow.stages.judges import pool_size
 from winnow.synth import sampling
 from winnow.synth.engines import registry, replay
@@ -51,7 +50,7 @@ def run(ctx: Context) -> StageResult:
                 plan = _plan(ctx, store, ids, target)
                 meter.total = plan.n_missing
                 if plan.n_missing:
-                    asyncio.run(_draw(ctx, prompts, plan, target, store, meter))
+                    run_async(_draw(ctx, prompts, plan, target, store, meter))
         with ctx.workspace.rollouts() as store:
             open_ends = _plan(ctx, store, ids, target).n_missing
             table = store.get(_plan(ctx, store, ids, target, settle=True).stored)

@@ -4,8 +4,6 @@ Most exist already, written beside sampling; here come those that a new verifier
 reference or imported rollouts leave missing.
 """
 
-import asyncio
-
 import pyarrow as pa
 
 from winnow.pipeline.progress import Step
@@ -13,7 +11,7 @@ from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify import verifier_label
 from winnow.pipeline.verify.judging import Judge, Tasks, judge_missing, missing_verdicts
 from winnow.pipeline.verify.worker_pool import VerifierPool
-from winnow.stages.base import Context, StageResult, fingerprint, timed
+from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
 from winnow.stages.judges import pool_size
 
 VERSION = "1"
@@ -41,7 +39,7 @@ def run(ctx: Context) -> StageResult:
                 known, lacking = missing_verdicts(rollouts, tasks, store)
                 made = len(lacking)
                 if lacking:
-                    asyncio.run(_judge(ctx, rollouts, set(lacking), tasks, known, store))
+                    run_async(_judge(ctx, rollouts, set(lacking), tasks, known, store))
                 names = [
                     name
                     for rollout, prompt in zip(

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import psutil
 import pytest
+
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.verify import get_verifier, verifier_label, verifier_names
@@ -282,7 +283,10 @@ def test_workers_die_with_a_killed_parent(package: Path, start: str) -> None:
     deadline = time.monotonic() + 30
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert [worker.pid for worker in workers if alive(worker)] == []
+    left = [worker for worker in workers if alive(worker)]
+    for worker in left:
+        worker.kill()
+    assert left == []
 
 
 def alive(process: psutil.Process) -> bool:
