@@ -57,11 +57,14 @@ def _asset(
             dg.AssetSpec(
                 key,
                 deps=[dg.AssetKey([prefix, stage]) for stage in node.reads],
-                description=graph.description(node),
+                description=node.meaning,
                 group_name=name,
                 code_version=code_version,
                 kinds=graph.kinds(node, recipe),
-                metadata={"recipe": dg.MetadataValue.path(file.path)},
+                metadata={
+                    "recipe": dg.MetadataValue.path(file.path),
+                    **metadata.documented(node.stage),
+                },
             )
         ],
         check_specs=checks.specs(node.stage, key),

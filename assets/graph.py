@@ -8,11 +8,9 @@ policy and sampler), so that the picture stays one that a person can follow.
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 
-from winnow.pipeline import schema
 from winnow.pipeline.recipe import Recipe
 
 MODEL_POOL = "gpu"  # the pool: one model pass at a time
@@ -60,14 +58,6 @@ def kinds(node: Node, recipe: Recipe) -> set[str]:
     if node.stage == "rollouts":
         return {*node.kinds, *_ENGINE_KINDS[recipe.engine.type]}
     return set(node.kinds)
-
-
-def description(node: Node) -> str:
-    """The stage's meaning and, where it has one table, that table's columns."""
-    table: Any = schema.TABLES.get(node.stage)
-    if table is None:
-        return node.meaning
-    return f"{node.meaning}\n\nColumns: {', '.join(f'`{name}`' for name in table.names)}."
 
 
 def prefix(stem: str) -> str:

@@ -39,6 +39,12 @@ def describe(recipe: Recipe, work: Workspace, result: StageResult) -> Metadata:
     return {**found, **_MORE[result.stage](work)}
 
 
+def documented(stage: str) -> Metadata:
+    """The columns that a stage's table is going to have, where it has one table."""
+    table = schema.TABLES.get(stage)
+    return {"dagster/column_schema": columns(table)} if table is not None else {}
+
+
 def columns(table: Any) -> dg.TableSchemaMetadataValue:
     """The columns of an Arrow schema with their meanings."""
     return dg.MetadataValue.table_schema(

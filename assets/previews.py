@@ -3,6 +3,7 @@
 Texts come from sources and models: whatever they hold, they are shown as text (`markdown.inline`).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,18 @@ def _counted(work: Workspace, ledger: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     cells = [[_cell(value) for value in row] for row in rows]
-    return markdown.table(head, cells) if cells else "No rows."
+    return _unlinked(markdown.table(head, cells)) if cells else "No rows."
+
+
+def _unlinked(text: str) -> str:
+    """Keeps the UI from making links of addresses in hostile text.
+
+    Its renderer looks for them after it has read the character references, so an invisible space
+    has to part them.
+    """
+    return re.sub(
+        r"(?<=www)(?=&#46;)|(?<=&#58;)(?=//)|(?=&#64;)", "&#8203;", text, flags=re.IGNORECASE
+    )
 
 
 def _cell(value: object) -> object:

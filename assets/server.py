@@ -1,6 +1,6 @@
-"""The Dagster UI on this machine: webserver and daemon, started, watched and stopped together.
+"""The Dagster UI on this machine: code server, webserver and daemon, started and stopped together.
 
-`dagster dev` starts the same two; here the webserver answers only this machine's own pages
+`dagster dev` starts the same three; here the webserver answers only this machine's own pages
 (`winnow.assets.webserver`), and an edited recipe is loaded without a click. Nothing here imports
 Dagster: the servers are processes of their own.
 """
@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import winnow
 from winnow.assets.report import dagster_home
 from winnow.pipeline.errors import UsageError, WinnowError
 
@@ -32,16 +32,11 @@ _DAGSTER_YAML = """\
 # Written by `winnow ui`; yours to change.
 telemetry:
   enabled: false
+nux:
+  enabled: false # no sign-up window
 concurrency:
   pools:
     default_limit: 1 # the pool "gpu": one model pass at a time
-"""
-
-_WORKSPACE_YAML = f"""\
-load_from:
-  - python_module:
-      module_name: winnow.assets.definitions
-      location_name: {LOCATION}
 """
 
 _REPORTER = ["winnow.assets.runless"]
@@ -65,22 +60,18 @@ def serve(home: Path, port: int, on_ready: Callable[[str], None] = lambda url: N
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "PYTHONSAFEPATH": "1",  # a gql.py in the user's folder is not the library of that name
     }
-    workspace = ["-w", str(_workspace(folder))]
-    quiet = ["--log-level", "warning"]
-    commands = {
-        "webserver": ["winnow.assets.webserver", "-h", HOST, "-p", str(port), *workspace, *quiet,
-                      "--dagster-log-level", "warning", "--code-server-log-level", "warning"],
-        "daemon": ["dagster._daemon", "run", *workspace, *quiet],
-    }  # fmt: skip
     url = f"http://{HOST}:{port}"
     with (
         _interrupted_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        # A folder of this user alone: whoever reaches the code server can launch runs.
+        tempfile.TemporaryDirectory(prefix="winnow-ui-") as private,
         _Processes(env) as processes,
     ):
         # What `winnow run` made before there was a UI shows as well. This comes first because it
         # makes Dagster's tables where there are none, which several processes must not do at once.
         if processes.start(_REPORTER).wait():
             raise WinnowError(f"{folder}: Dagster cannot keep its history there (see above)")
+        commands = _servers(Path(private), port)
         servers = {name: processes.start(command) for name, command in commands.items()}
         while not _answers(url):
             _require_alive(servers)
@@ -106,14 +97,21 @@ def prepare(home: Path) -> Path:
     return folder
 
 
-def _workspace(folder: Path) -> Path:
-    """The checkout's workspace.yaml; an installed package has none, so its own is written."""
-    checkout = Path(winnow.__file__).parents[2] / "workspace.yaml"
-    if checkout.is_file():
-        return checkout
-    path = folder / "workspace.yaml"
-    path.write_text(_WORKSPACE_YAML)
-    return path
+def _servers(private: Path, port: int) -> dict[str, list[str]]:
+    """The modules to run, with their arguments; the first is the first to be interrupted."""
+    place, workspace = private / "code", private / "workspace.yaml"
+    server = json.dumps({"socket": str(place), "location_name": LOCATION})
+    workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
+    quiet = ["--log-level", "warning"]
+    return {
+        # One for the two others: each by itself would start its own, the daemon a new one every
+        # minute.
+        "code server": ["dagster", "code-server", "start", "-m", "winnow.assets.definitions",
+                        "--location-name", LOCATION, "--socket", str(place), *quiet],
+        "webserver": ["winnow.assets.webserver", "-h", HOST, "-p", str(port),
+                      "-w", str(workspace), "--dagster-log-level", "warning", *quiet],
+        "daemon": ["dagster._daemon", "run", "-w", str(workspace), *quiet],
+    }  # fmt: skip
 
 
 def _require_free(port: int) -> None:
@@ -121,23 +119,20 @@ def _require_free(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise UsageError(f"--port {port}: cannot be used ({why}); choose another") from None
+        except OSError as error:
+            raise UsageError(
+                f"--port {port}: cannot be used ({error.strerror}); choose another"
+            ) from None
 
 
-def _require_alive(servers: dict[str, subprocess.Popen[bytes]]) -> None:
+def _require_alive(servers: Mapping[str, subprocess.Popen[bytes]]) -> None:
     for name, process in servers.items():
         if (code := process.poll()) is not None:
             raise WinnowError(f"the Dagster {name} stopped by itself (exit code {code})")
 
 
 class _Processes:
-    """Python modules that run as processes of their own and are gone when the block ends.
-
-    Each has its own process group: a Ctrl-C of the terminal would otherwise reach the code servers
-    before the servers that they belong to.
-    """
+    """Python modules that run in process groups of their own and are gone when the block ends."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -156,17 +151,16 @@ class _Processes:
         return process
 
     def __exit__(self, *raised: object) -> None:
-        # Waited for already: its number may be another process by now.
-        running = [process for process in self._started if process.poll() is None]
-        for process in running:
-            process.send_signal(signal.SIGINT)
+        """Interrupt one group after the other: runs write down their end before the servers go."""
         latest = time.monotonic() + _GRACE_SECONDS
-        for process in running:
+        for process in self._started:
+            if process.poll() is not None:  # its number may be another process's by now
+                continue
+            os.killpg(process.pid, signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, latest - time.monotonic()))
-            # What did not end by then, and what it left behind.
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)  # what did not end, or was left behind
             process.wait()
 
 
@@ -204,7 +198,7 @@ def _answers(url: str) -> bool:
 
 
 def _reload(url: str) -> None:
-    """Have the webserver load the recipes again; where that fails, its page says why."""
+    """Have the code server load the recipes again; where that fails, the UI says why."""
     body = json.dumps({"query": _RELOAD, "variables": {"name": LOCATION}}).encode()
     request = urllib.request.Request(
         f"{url}/graphql", body, {"Content-Type": "application/json"}, method="POST"

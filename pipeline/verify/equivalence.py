@@ -7,27 +7,24 @@ expressions (`symbolic`). Nothing in here takes a number out of a text that it c
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from winnow.pipeline.verify import symbolic
 from winnow.pipeline.verify.extract import closing_braces
 from winnow.pipeline.verify.notation import key, normalise, to_latex, words
 from winnow.pipeline.verify.plain_number import plain_number, same_number
+from winnow.pipeline.verify.structure import Parts, assignment, order, split
 
 MAX_LENGTH = 2_000  # characters of an answer that are looked at as mathematics
 MAX_EXPRESSION = 600  # characters of one expression that are parsed
 MAX_NESTING = 30
 MAX_ITEMS = 64
 MAX_DEPTH = 6
-_COMMA = ",|;"
-_AND = r"(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])"
 _SET_NOTATION = re.compile(
     r"[<>|]|\\(?:le|ge|ne|lt|gt|mathbb|emptyset|varnothing|setminus|cap)(?![a-zA-Z])|^\\?\{"
 )
 # Functions that the parser evaluates at once, of numbers that would take for ever.
 _HUGE = re.compile(r"\\(?:binom|dbinom|tbinom|gamma|Gamma)[^0-9]*[0-9^{}, ]*[0-9]{6}")
-_GROUPED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 
 
 class BadReference(Exception):
@@ -36,16 +33,6 @@ class BadReference(Exception):
 
 class UnreadableAnswer(Exception):
     """The answer is no mathematics, where the reference is."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A structured answer. `kind`: the two delimiters of a tuple or interval ("(]"), "list" (no
-    delimiters), "set", "union" or "matrix" (`columns` wide)."""
-
-    kind: str
-    items: tuple[str, ...]
-    columns: int = 1
 
 
 def equivalent(reference: str, answer: str) -> bool:
@@ -69,15 +56,15 @@ def _same(gold: str, answer: str, depth: int) -> bool:
             return decided
     if depth > MAX_DEPTH:
         raise UnreadableAnswer("nested too deeply")
-    gold_name, gold_value = _assignment(gold)
-    name, answer_value = _assignment(answer)
+    gold_name, gold_value = assignment(gold)
+    name, answer_value = assignment(answer)
     one_is_an_equation = "=" in gold_value or "=" in answer_value
-    if (gold_name or name) and not one_is_an_equation:
-        both_named = gold_name and name and key(gold_name).lower() != key(name).lower()
-        if both_named and not re.search(r"[a-zA-Z]", gold_value):
+    if (gold_name is not None or name is not None) and not one_is_an_equation:
+        named_apart = gold_name and name and key(gold_name).lower() != key(name).lower()
+        if named_apart and not re.search(r"[a-zA-Z]", gold_value):
             return False
         return _same(gold_value, answer_value, depth + 1)
-    gold_parts, parts = _split(gold), _split(answer)
+    gold_parts, parts = split(gold), split(answer)
     if gold_parts or parts:
         decided = _same_parts(gold, gold_parts, answer, parts, depth)
         if decided is not None:
@@ -133,59 +120,6 @@ def _letters(text: str) -> str:
     return re.sub(r"[\s\-'\"`.]+", "", text)
 
 
-def _assignment(text: str) -> tuple[str | None, str]:
-    r"""(name, value) of `x = 5`, `f(x) = x^2`, `(x, y) = (1, 2)`, `x \in [1, 2]`, `2 + 3 = 5`;
-    (None, text) of everything else, such as an equation between variables."""
-    if re.search(r"[<>]|\\(?:le|ge|ne|lt|gt)(?![a-zA-Z])|!=", text) or _is_list(text):
-        return None, text
-    parts = [part.strip() for part in re.split(r"=|\\in(?![a-zA-Z])", text)]
-    left, right = parts[0], parts[-1]
-    name = r"\\?[a-zA-Z][a-zA-Z ]*'*(?:_(?:[0-9a-zA-Z]|\{[^{}]*\}))?"
-    named = rf"{name}(?:\s*\([a-zA-Z0-9, ]{{1,20}}\))?|\(\s*[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\)"
-    is_name = re.fullmatch(named, left) or not re.search(r"[a-zA-Z]", left)
-    # A chain (a^2 + b^2 = 9 + 16 = 25) ends in its value.
-    if len(parts) > 1 and left and right and (is_name or len(parts) > 2):
-        return left, right
-    return None, text
-
-
-def _is_list(text: str) -> bool:
-    return len(_top_level(text, f"{_COMMA}|{_AND}")) > 1
-
-
-def _split(text: str) -> Parts | None:
-    """The parts of a structured answer; None for a single expression."""
-    matrix = re.fullmatch(
-        r"\\begin\{[pbBs]?(?:small)?(?:matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{[a-zA-Z]*\}",
-        text.strip("[]() "),
-    )
-    if matrix:
-        rows = [row for row in re.split(r"\\\\", matrix[1]) if row.strip()]
-        cells = [row.split("&") for row in rows]
-        if len({len(row) for row in cells}) == 1:
-            return Parts("matrix", tuple(c.strip() for row in cells for c in row), len(cells[0]))
-        return None
-    if listed := re.fullmatch(r"\\text\s*\{([^{}]*[,;][^{}]*)\}", text):
-        return Parts("list", tuple(_top_level(listed[1], f"{_COMMA}|{_AND}")))
-    union = _top_level(text, r"\\cup(?![a-zA-Z])")
-    if len(union) > 1:
-        return Parts("union", tuple(union))
-    items = _top_level(text, f"{_COMMA}|{_AND}")
-    if len(items) > 1:
-        return Parts("list", tuple(items))
-    if both := re.fullmatch(r"([^±]*)\\pm(?![a-zA-Z])(.*)", text):
-        if r"\pm" not in both[1]:
-            return Parts("list", (f"{both[1]}+{both[2]}", f"{both[1] or ''}-{both[2]}"))
-        return None
-    if re.match(r"\\\{", text) and re.search(r"\\\}$", text):
-        return Parts("set", tuple(_top_level(text[2:-2], _COMMA, numbers=False)))
-    if text[:1] in "([" and text[-1:] in ")]" and _wraps(text):
-        items = _top_level(text[1:-1], _COMMA, numbers=False)
-        if len(items) > 1:
-            return Parts(text[0] + text[-1], tuple(items))
-    return None
-
-
 def _same_parts(
     gold: str, gold_parts: Parts | None, answer: str, parts: Parts | None, depth: int
 ) -> bool | None:
@@ -208,8 +142,8 @@ def _same_parts(
         return None if _SET_NOTATION.search(single) else False
     if len(gold_parts.items) != len(parts.items) or len(parts.items) > MAX_ITEMS:
         return False
-    order = _order(gold_parts, parts)
-    if order is None:
+    how = order(gold_parts, parts)
+    if how is None:
         return False
 
     def same(a: str, b: str) -> bool:
@@ -219,28 +153,9 @@ def _same_parts(
             return False
 
     pairs = list(zip(gold_parts.items, parts.items, strict=True))
-    if order == "ordered" or all(key(a) == key(b) for a, b in pairs):
+    if how == "ordered" or all(key(a) == key(b) for a, b in pairs):
         return all(same(a, b) for a, b in pairs)
     return _match(gold_parts.items, parts.items, same)
-
-
-def _order(gold: Parts, answer: Parts) -> Literal["ordered", "any"] | None:
-    """How the items of the two compare; None where the two kinds differ."""
-    kinds = {gold.kind, answer.kind}
-    intervals = {"()", "[]", "(]", "[)"}
-    if kinds <= {"list", "set"} or kinds == {"union"}:
-        return "any"
-    if kinds == {"matrix"}:
-        return "ordered" if gold.columns == answer.columns else None
-    if "matrix" in kinds:  # a vector may stand as a tuple
-        matrix = gold if gold.kind == "matrix" else answer
-        is_vector = matrix.columns in (1, len(matrix.items))
-        return "ordered" if is_vector and kinds & {"()", "[]", "list"} else None
-    if len(kinds) == 1 or (kinds <= {"()", "[]"} and len(gold.items) > 2):
-        return "ordered"
-    if "list" in kinds and kinds & intervals:  # left out delimiters; [a, b] could be an interval
-        return "ordered" if "()" in kinds or len(gold.items) > 2 else None
-    return None
 
 
 def _match(
@@ -315,33 +230,3 @@ def _depth(text: str) -> int:
 def _balanced(text: str) -> bool:
     braces = re.findall(r"\\.|[{}]", text)
     return braces.count("{") == braces.count("}") == len(closing_braces(text))
-
-
-def _wraps(text: str) -> bool:
-    """Whether the first delimiter is closed by the last one."""
-    depth = 0
-    for at, mark in enumerate(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark, 0)
-        if depth == 0:
-            return at == len(text) - 1
-    return False
-
-
-def _top_level(text: str, separator: str, *, numbers: bool = True) -> list[str]:
-    """`text` split where `separator` stands outside all brackets; with `numbers`, commas that group
-    the digits of one number do not separate."""
-    marks = re.compile(rf"(?P<cut>{separator})|\\[{{}}]|\\[a-zA-Z]+|[(\[{{)\]}}]")
-    grouped = {at for number in _GROUPED.finditer(text) for at in range(*number.span()) if numbers}
-    depth, start, items = 0, 0, []
-    for match in marks.finditer(text):
-        mark = match.group()
-        if match["cut"] is not None:
-            if depth == 0 and match.start() not in grouped:
-                items.append(text[start : match.start()].strip())
-                start = match.end()
-        elif mark in ("(", "[", "{", r"\{"):
-            depth += 1
-        elif mark in (")", "]", "}", r"\}"):
-            depth -= 1
-    items.append(text[start:].strip())
-    return [item for item in items if item]

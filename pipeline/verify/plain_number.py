@@ -206,7 +206,7 @@ def _suffix(text: str) -> tuple[int, bool, str | None] | None:
         rest = _suffix(text[percent.end() :]) if text[percent.end() :].strip() else (1, False, None)
         return None if rest is None else (rest[0], True, None)
     explicit = _TEXT.match(text.lstrip()) is not None
-    spaced = explicit or text[:1].isspace()
+    apart = explicit or text[:1].isspace()
     words = _TEXT.sub(r" \1 ", text).strip(" .,;")
     if not words:
         return 1, False, None
@@ -218,16 +218,14 @@ def _suffix(text: str) -> tuple[int, bool, str | None] | None:
     scale = 1
     while names and names[0] in SCALES:
         scale *= SCALES[names.pop(0)]
-    if NOT_UNITS.intersection(names):
+    if NOT_UNITS.intersection(names) or (names and not _is_unit(names[0], apart, explicit)):
         return None
     unit = next((UNITS[name] for name in names if name in UNITS), None)
-    # `2x` and `2ab` are products; a unit stands apart, or is one that everybody knows.
-    if not explicit and names:
-        first, known = names[0], names[0] in UNITS
-        if not (
-            first in SHORT_UNITS
-            or (spaced and (known or len(first) > 2))
-            or (known and len(first) > 2)
-        ):
-            return None
     return scale, False, unit
+
+
+def _is_unit(word: str, apart: bool, explicit: bool) -> bool:
+    """`2x` and `2ab` are products; a unit stands apart, or is one that everybody knows."""
+    if explicit or word in SHORT_UNITS:
+        return True
+    return (len(word) > 2 and (apart or word in UNITS)) or (apart and word in UNITS)

@@ -12,6 +12,7 @@ line (with a number, where the reference is one). What is read is then shaped li
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -27,12 +28,14 @@ BLOCK = 1_000
 # These scorers hand the answer to `eval` or to sympy's `parse_expr`, which is `eval` too. What is
 # outside the alphabet below is no such answer: it is wrong and never reaches the scorer. Without
 # parentheses, dots and braces a Python literal cannot call anything; in the other two, names are a
-# closed list, so that no attribute, builtin or string can be written.
+# closed list, so that no attribute, builtin or string can be written, and powers are no towers.
+# (`Integral` is not in the list: differentiating it would give any integrand back.)
 _LITERAL = re.compile(r"[\[\]0-9A-Za-z_\s,'\"-]*")
 _ARITHMETIC = re.compile(r"(?!.*\*\*)(?:[0-9+\-*/()\s]|(?<=[0-9])\.(?=[0-9]))*", re.DOTALL)
 _ALGEBRA = re.compile(
-    r"(?:[0-9+\-*/()\s^]|\.(?=[0-9])"
-    r"|(?<![A-Za-z])(?:[A-Za-z]|a?(?:sin|cos|tan)h?|sec|csc|cot|sqrt|exp|log|ln|pi|Abs)(?![A-Za-z]))*"
+    r"(?!.*\*\*[\s(]*(?:[0-9.]+[\s)]*\*\*|[0-9]{5}))(?:[0-9+\-*/()\s^]|\.(?=[0-9])"
+    r"|(?<![A-Za-z])(?:[A-Za-z]|a?(?:sin|cos|tan)h?|sec|csc|cot|sqrt|exp|log|ln|pi|Abs)(?![A-Za-z]))*",
+    re.DOTALL,
 )
 EVALUATED: dict[str, re.Pattern[str]] = {
     "string_insertion": _LITERAL,
@@ -92,7 +95,8 @@ class ReasoningGymScore:
         if malformed(family, answer, item["answer"]):
             return Verdict("wrong", 0.0, extracted=answer, detail="malformed_answer")
         try:
-            score = float(scorer.score_answer(answer, item))
+            # A copy: entries are cached, and no answer may leave a trace in the next one's.
+            score = float(scorer.score_answer(answer, deepcopy(item)))
         except MALFORMED.get(family, ()):
             return Verdict("wrong", 0.0, extracted=answer, detail="malformed_answer")
         except Exception as error:  # noqa: BLE001 - 106 scorers, none of them ours

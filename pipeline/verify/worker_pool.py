@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import ctypes
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -135,7 +135,7 @@ class VerifierPool:
             max_workers=self.workers,
             initializer=_prepare,
             initargs=self._setup,
-            context=multiprocessing.get_context("spawn"),
+            context=_Context(),
         )
         if not pool.active:  # asking starts the workers, which then warm up in the background
             raise RuntimeError("the verifier pool did not start")
@@ -158,6 +158,26 @@ class VerifierPool:
             await asyncio.sleep(WATCH_SECONDS)
             if self._pool is not None and self._waiting and not self._pool.active:
                 self._replace(self._pool)
+
+
+class _Process(SpawnProcess):
+    """A worker with fixed string hashes: generators of some reasoning-gym families walk over sets
+    of words, and must make the same entry here as in the process that made the prompts."""
+
+    def start(self) -> None:
+        before = os.environ.get("PYTHONHASHSEED")
+        os.environ["PYTHONHASHSEED"] = "0"  # a child reads it when it starts, and only then
+        try:
+            super().start()
+        finally:
+            if before is None:
+                del os.environ["PYTHONHASHSEED"]
+            else:
+                os.environ["PYTHONHASHSEED"] = before
+
+
+class _Context(SpawnContext):
+    Process = _Process
 
 
 def _end(pool: ProcessPool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
-from winnow.pipeline.errors import UsageError
+from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import OpenAIEngine as Config
 
@@ -65,6 +65,14 @@ class OpenAIEngine:
             too_long = "context" in text.lower() or "too long" in text.lower()
             reason = "prompt_too_long" if too_long else "bad_request"
             raise EngineError(f"{reason}: {text[:300]}", permanent=True) from None
+        except self._openai.APITimeoutError as error:
+            raise EngineError(f"timeout: {self._config.timeout_seconds:g} s") from error
+        except self._openai.APIConnectionError as error:
+            # After all retries nobody answers; to go on would only turn every row into an error.
+            raise WinnowError(
+                f"{self._config.base_url} cannot be reached (engine.base_url): "
+                f"{error.__cause__ or error}"
+            ) from None
         except self._openai.OpenAIError as error:
             raise EngineError(f"{type(error).__name__}: {str(error)[:300]}") from None
 

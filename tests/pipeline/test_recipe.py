@@ -92,7 +92,7 @@ def test_a_bad_recipe_says_what_is_wrong(old: str, new: str, parts: list[str]) -
     message = str(raised.value)
     assert message.startswith("r.yaml")
     assert "\n" not in message
-    assert "secret" not in message
+    assert "me:secret" not in message
     assert "hf_abc" not in message
     for part in parts:
         assert part in message

@@ -55,7 +55,7 @@ class TerminalProgress:
             self._bars.stop()
 
     def note(self, text: str) -> None:
-        self._console.print(f"· {text}", style="dim")
+        self._console.print(f"· {text}", style="dim", soft_wrap=True)
 
     def step(self, step: Step) -> None:
         figures = "  ".join(_figure(name, value) for name, value in step.numbers.items())

@@ -203,7 +203,7 @@ def test_unknown_verifiers_are_usage_errors() -> None:
 
 def test_workers_killed_while_idle_are_replaced(package: Path) -> None:
     async def use(pool: VerifierPool) -> list[str]:
-        verdicts = []
+        verdicts: list[str] = []
         for _ in range(3):
             verdicts.append((await pool.judge("hostile", "fine", TASK)).verdict.verdict)
             for worker in worker_processes():

@@ -1,0 +1,159 @@
+"""The OpenAI-compatible engine against a server that answers as scripted."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from winnow.pipeline.contracts import Completion, EngineError, Sampling
+from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.recipe import OpenAIEngine as Config
+from winnow.synth.engines.openai import OpenAIEngine
+
+Reply = tuple[int, dict[str, Any]]
+KEY = "sk-very-secret"
+PROMPT = [{"role": "user", "content": "hi"}]
+
+
+def _good(**choice: Any) -> Reply:
+    message = {"role": "assistant", "content": "hello"}
+    whole = {"index": 0, "finish_reason": "stop", "message": message, **choice}
+    return 200, {
+        "id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [whole],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5},
+    }  # fmt: skip
+
+
+def _bad(status: int, message: str) -> Reply:
+    return status, {"error": {"message": message, "type": "x", "code": status}}
+
+
+@contextmanager
+def _server(script: Callable[[int, dict[str, Any]], Reply]) -> Iterator[tuple[str, list[Any]]]:
+    """(address, requests): `script` gets the number of the request and its body."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append({**body, "key": self.headers["Authorization"]})
+            status, reply = script(len(asked), body)
+            data = json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Retry-After", "0.01")
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _ask(url: str, sampling: Sampling | None = None, **config: Any) -> Completion:
+    async def main() -> Completion:
+        engine = OpenAIEngine(Config(type="openai", model="m", base_url=url, **config))
+        try:
+            return await engine.complete(PROMPT, sampling or Sampling(), seed=5, max_tokens=9)
+        finally:
+            await engine.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def test_a_reply_becomes_a_completion() -> None:
+    logprobs = {
+        "content": [
+            {"token": t, "logprob": p, "bytes": None, "top_logprobs": []}
+            for t, p in (("a", -0.5), ("b", -1.25))
+        ]
+    }
+    with _server(lambda n, body: _good(logprobs=logprobs)) as (url, asked):
+        found = _ask(url, Sampling(temperature=0.5, top_k=20))
+    assert found == Completion("hello", None, -1.75, 4, "stop")
+    (request,) = asked
+    assert request["key"] == f"Bearer {KEY}"
+    assert (request["seed"], request["max_tokens"], request["temperature"]) == (5, 9, 0.5)
+    assert request["top_k"] == 20
+    assert "min_p" not in request  # a parameter at its neutral value is not sent
+
+
+def test_busy_and_failing_servers_are_asked_again() -> None:
+    replies = {1: _bad(429, "slow down"), 2: _bad(503, "starting")}
+    with _server(lambda n, body: replies.get(n, _good())) as (url, asked):
+        assert _ask(url).text == "hello"
+    assert len(asked) == 3
+
+
+def test_a_server_that_keeps_failing_costs_the_request_not_the_run() -> None:
+    with _server(lambda n, body: _bad(500, "broken")) as (url, asked):
+        with pytest.raises(EngineError, match="InternalServerError") as raised:
+            _ask(url, max_retries=1)
+    assert not raised.value.permanent
+    assert len(asked) == 2
+
+
+def test_an_over_long_prompt_is_a_permanent_failure_of_its_request() -> None:
+    reply = _bad(400, "This model's maximum context length is 10 tokens.")
+    with _server(lambda n, body: reply) as (url, asked):
+        with pytest.raises(EngineError, match="prompt_too_long") as raised:
+            _ask(url)
+    assert raised.value.permanent
+    assert len(asked) == 1
+
+
+def test_a_server_without_log_probabilities_is_asked_without() -> None:
+    def script(number: int, body: dict[str, Any]) -> Reply:
+        return _bad(400, "logprobs is not supported") if body.get("logprobs") else _good()
+
+    with _server(script) as (url, asked):
+        assert _ask(url).logprob_sum is None
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "part"),
+    [(_bad(401, "bad key"), "OPENAI_API_KEY"), (_bad(404, "no model"), "engine.model")],
+)
+def test_a_wrong_key_or_model_stops_the_run_and_says_so(reply: Reply, part: str) -> None:
+    with _server(lambda n, body: reply) as (url, _):
+        with pytest.raises(UsageError, match=part) as raised:
+            _ask(url)
+    assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "reply", [(200, {**_good()[1], "choices": []}), _good(finish_reason="content_filter")]
+)
+def test_a_reply_without_an_answer_costs_the_request(reply: Reply) -> None:
+    with _server(lambda n, body: reply) as (url, _), pytest.raises(EngineError):
+        _ask(url)
+
+
+def test_an_empty_answer_is_an_answer() -> None:
+    reply = _good(message={"role": "assistant", "content": None})
+    with _server(lambda n, body: reply) as (url, _):
+        assert _ask(url).text == ""
+
+
+def test_a_server_that_is_not_there_stops_the_run() -> None:
+    with pytest.raises(WinnowError, match=r"127\.0\.0\.1:9/v1 cannot be reached"):
+        _ask("http://127.0.0.1:9/v1", max_retries=0)

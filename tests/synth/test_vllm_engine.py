@@ -1,0 +1,158 @@
+"""The real vLLM with the real 135M model: what it gives, and what one failure costs."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from winnow.pipeline.contracts import Completion, EngineError, Sampling
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.models import resolve_model
+from winnow.pipeline.tokens import render, tokenizer
+from winnow.synth.engines import vllm as engines
+from winnow.synth.engines.vllm import VLLMEngine
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+
+CONTEXT = 512
+PROMPT = [{"role": "user", "content": "Name three colours."}]
+
+
+class Runner:
+    """The session's one engine, on an event loop of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.folder = resolve_model("smollm2-135m-instruct")
+        start = VLLMEngine.start(
+            self.folder, max_model_len=CONTEXT, args={"enforce_eager": True, "max_num_seqs": 64}
+        )
+        self.engine: VLLMEngine = self.run(start)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(300)
+
+    def complete(self, *seeds: int, messages: Any = PROMPT, **options: Any) -> list[Any]:
+        """One request per seed, all at once; failures come back as exceptions."""
+        sampling = Sampling(temperature=options.pop("temperature", 1.0))
+        options = {"max_tokens": 24, **options}
+
+        async def all_at_once() -> list[Any]:
+            calls = [self.engine.complete(messages, sampling, seed=s, **options) for s in seeds]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        return list(self.run(all_at_once()))
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    made = Runner()
+    yield made
+    made.run(made.engine.close())
+
+
+def test_a_completion_holds_text_tokens_and_their_log_probabilities(runner: Runner) -> None:
+    """The sum of log-probabilities is that of a plain forward pass over the same tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    answers: list[Completion] = runner.complete(1, 2, 3)
+    words = tokenizer(runner.folder)
+    model = AutoModelForCausalLM.from_pretrained(runner.folder.path, dtype=torch.float32)
+    prompt = render(words, PROMPT)
+    for answer in answers:
+        ids = list(answer.token_ids or ())
+        assert answer.n_tokens == len(ids) > 0
+        assert answer.finish_reason in ("stop", "length")
+        assert words.decode(ids, skip_special_tokens=True) == answer.text
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        picked = logits.log_softmax(-1)[range(len(ids)), ids].sum().item()
+        # bf16 keeps 8 bits of a logit; a wrong offset or another prompt would be off by far more.
+        assert answer.logprob_sum == pytest.approx(picked, abs=0.05 * len(ids) + 0.5)
+
+
+def test_the_seed_fixes_an_answer_that_is_drawn_alone(runner: Runner) -> None:
+    first, again, other = (runner.complete(seed)[0] for seed in (7, 7, 8))
+    assert first == again
+    assert other.text != first.text
+
+
+def test_greedy_answers_agree_whatever_the_seed(runner: Runner) -> None:
+    one, two = (runner.complete(seed, temperature=0.0)[0] for seed in (1, 2))
+    assert one.token_ids == two.token_ids
+
+
+def test_an_answer_is_cut_off_at_its_limit(runner: Runner) -> None:
+    (answer,) = runner.complete(1, max_tokens=3)
+    assert (answer.n_tokens, answer.finish_reason) == (3, "length")
+
+
+def test_an_over_long_prompt_costs_that_request_only(runner: Runner) -> None:
+    async def both() -> list[Any]:
+        long = [{"role": "user", "content": "word " * 600}]
+        calls = [
+            runner.engine.complete(m, Sampling(), seed=1, max_tokens=8) for m in (long, PROMPT)
+        ]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    failed, answered = runner.run(both())
+    assert isinstance(failed, EngineError)
+    assert failed.permanent
+    assert "prompt_too_long" in str(failed)
+    assert answered.text
+
+
+def test_more_requests_than_fit_one_step_all_end(runner: Runner) -> None:
+    """Seeded requests beyond one prefill step are what used to end the engine on CPUs."""
+    answers = runner.complete(*range(150), max_tokens=4)
+    assert all(isinstance(answer, Completion) for answer in answers)
+
+
+def test_a_dead_engine_core_is_started_again_and_loses_nothing(runner: Runner) -> None:
+    async def kill_in_mid_flight() -> list[Any]:
+        calls = [
+            asyncio.create_task(runner.engine.complete(PROMPT, Sampling(), seed=s, max_tokens=200))
+            for s in range(16)
+        ]
+        await asyncio.sleep(1.0)
+        cores = [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
+        assert cores, [p.name() for p in psutil.Process().children(recursive=True)]
+        for core in cores:
+            core.kill()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = runner.run(kill_in_mid_flight())
+    assert [type(answer) for answer in answers] == [Completion] * 16
+
+
+def test_an_unknown_engine_argument_is_refused_before_anything_loads() -> None:
+    with pytest.raises(UsageError, match="did you mean 'tensor_parallel_size'"):
+        engines.check_args({"tensor_paralel_size": 2})
+    with pytest.raises(UsageError, match=r"engine\.args\.model"):
+        engines.check_args({"model": "x"})
+    engines.check_args({"tensor_parallel_size": 2, "quantization": "fp8", "dtype": "bfloat16"})
+
+
+def test_known_arguments_are_those_of_the_installed_vllm() -> None:
+    from dataclasses import fields
+
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    assert engines.known_args() == {field.name for field in fields(AsyncEngineArgs)}
+
+
+def test_too_little_memory_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from winnow.pipeline.errors import WinnowError
+
+    class Little:
+        available = 600 << 20
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Little)
+    folder = resolve_model("smollm2-135m-instruct")
+    with pytest.raises(WinnowError, match="too little memory"):
+        engines._cpu_kv_cache_bytes(folder, 8192)
