@@ -1,7 +1,8 @@
 """Results that were made outside Dagster, as events without a run.
 
 `python -m winnow.assets.runless` brings a Dagster home up to date with the notes that `winnow run`
-left in $WINNOW_HOME, and says which recipes cannot be read. `winnow ui` runs it.
+left in $WINNOW_HOME, says which recipes cannot be read, and closes runs that a killed UI left open.
+`winnow ui` runs it.
 """
 
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from winnow.assets import checks, factory, graph, metadata, snapshot
+from winnow.assets.dead_runs import close_dead_runs
 from winnow.assets.report import dagster_home, noted
 from winnow.assets.versions import code_versions
 from winnow.pipeline.workspace import Workspace, default_home
@@ -34,9 +36,11 @@ def report(folder: Path, ctx: Context) -> None:
 def report_all(home: Path) -> None:
     """Report what every recipe of a home has made, and which recipes cannot be read.
 
+    Runs that a killed UI left behind are closed first.
     A recipe whose results cannot be reported costs a line on standard error.
     """
     with dg.DagsterInstance.from_config(str(dagster_home(home))) as instance:
+        close_dead_runs(instance)
         for file in snapshot.read_all(home):
             try:
                 recipe = file.parse()

@@ -26,7 +26,7 @@ from winnow.pipeline.errors import UsageError, WinnowError
 HOST = "127.0.0.1"
 LOCATION = "winnow"
 _GRACE_SECONDS = 20.0
-_POLL_SECONDS = 1.0
+_QUIET = ["--log-level", "warning"]
 
 _DAGSTER_YAML = """\
 # Written by `winnow ui`; yours to change.
@@ -71,16 +71,23 @@ def serve(home: Path, port: int, on_ready: Callable[[str], None] = lambda url: N
         # makes Dagster's tables where there are none, which several processes must not do at once.
         if processes.start(_REPORTER).wait():
             raise WinnowError(f"{folder}: Dagster cannot keep its history there (see above)")
-        commands = _servers(Path(private), port)
-        servers = {name: processes.start(command) for name, command in commands.items()}
-        while not _answers(url):
-            _require_alive(servers)
-            time.sleep(0.3)
+        place, workspace = Path(private) / "code", Path(private) / "workspace.yaml"
+        server = json.dumps({"socket": str(place), "location_name": LOCATION})
+        workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
+        # One code server for both: each by itself would start its own, the daemon a new one every
+        # minute. It is the first to be interrupted, so that runs can write down their end.
+        servers = {"code server": processes.start(_code_server(place))}
+        _wait(place.exists, servers)
+        servers["webserver"] = processes.start(_webserver(workspace, port))
+        servers["daemon"] = processes.start(
+            ["dagster._daemon", "run", "-w", str(workspace), *_QUIET]
+        )
+        _wait(lambda: _answers(url), servers)
         on_ready(url)
         seen = _recipes(home)
         while True:
             _require_alive(servers)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(1.0)
             if (found := _recipes(home)) != seen:
                 seen = found
                 _reload(url)
@@ -97,21 +104,20 @@ def prepare(home: Path) -> Path:
     return folder
 
 
-def _servers(private: Path, port: int) -> dict[str, list[str]]:
-    """The modules to run, with their arguments; the first is the first to be interrupted."""
-    place, workspace = private / "code", private / "workspace.yaml"
-    server = json.dumps({"socket": str(place), "location_name": LOCATION})
-    workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
-    quiet = ["--log-level", "warning"]
-    return {
-        # One for the two others: each by itself would start its own, the daemon a new one every
-        # minute.
-        "code server": ["dagster", "code-server", "start", "-m", "winnow.assets.definitions",
-                        "--location-name", LOCATION, "--socket", str(place), *quiet],
-        "webserver": ["winnow.assets.webserver", "-h", HOST, "-p", str(port),
-                      "-w", str(workspace), "--dagster-log-level", "warning", *quiet],
-        "daemon": ["dagster._daemon", "run", "-w", str(workspace), *quiet],
-    }  # fmt: skip
+def _code_server(place: Path) -> list[str]:
+    return ["dagster", "code-server", "start", "-m", "winnow.assets.definitions",
+            "--location-name", LOCATION, "--socket", str(place), *_QUIET]  # fmt: skip
+
+
+def _webserver(workspace: Path, port: int) -> list[str]:
+    return ["winnow.assets.webserver", "-h", HOST, "-p", str(port), "-w", str(workspace),
+            "--dagster-log-level", "warning", *_QUIET]  # fmt: skip
+
+
+def _wait(ready: Callable[[], bool], servers: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    while not ready():
+        _require_alive(servers)
+        time.sleep(0.2)
 
 
 def _require_free(port: int) -> None:

@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("bare", "winnow"), help="one side, once, as JSON")
     options = parser.parse_args()
     if options.only:
-        side = {"bare": bare, "winnow": winnow}[options.only]
-        print("RESULT", json.dumps(side(options.prompts, options.n)))
+        measure = {"bare": bare, "winnow": winnow}[options.only]
+        print("RESULT", json.dumps(measure(options.prompts, options.n)))
         return
     speeds: dict[str, list[float]] = {"bare": [], "winnow": []}
     for number in range(options.rounds):

@@ -42,17 +42,26 @@ class _Part(BaseModel):
 
 
 class Columns(_Part):
-    """Which columns of a source hold what. `prompt` is text, or a list of {role, content}."""
+    """Which columns of a source hold what.
 
-    prompt: str = "prompt"
+    `prompt` is text, or a list of {role, content}; several columns of text are joined by blank lines
+    in the order given (those that a row leaves empty are skipped).
+    """
+
+    prompt: str | Annotated[tuple[str, ...], Field(min_length=1)] = "prompt"
     answer: str | None = "answer"
     domain: str | None = None
     keep: tuple[str, ...] = ()
 
-    @field_validator("keep", mode="before")
+    @field_validator("prompt", "keep", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt's columns."""
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
 
 
 class DatasetSource(_Part):

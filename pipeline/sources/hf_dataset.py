@@ -178,7 +178,7 @@ class HFDataset:
 
     def _read(self, file: str) -> Iterator[Record]:
         columns = self.config.columns
-        wanted = [columns.prompt, columns.answer, columns.domain, *columns.keep]
+        wanted = [*columns.prompts, columns.answer, columns.domain, *columns.keep]
         try:
             path = file if Path(file).is_file() else self._download(file)
             yield from files.read(path, _file_name(file), {c for c in wanted if c is not None})

@@ -125,7 +125,8 @@ class _Mapping:
     def required(self) -> list[tuple[str, str]]:
         """(key in the recipe, column) of every column that must be in some row."""
         columns = self.columns
-        named = [("columns.prompt", columns.prompt), ("columns.domain", columns.domain)]
+        named: list[tuple[str, str | None]] = [("columns.prompt", name) for name in columns.prompts]
+        named.append(("columns.domain", columns.domain))
         if self.needs_answer:
             named.append(("columns.answer", columns.answer))
         named += [("columns.keep", name) for name in columns.keep]
@@ -202,7 +203,11 @@ class _Taken:
         if row.error is not None:
             raise Drop("unreadable", row.error)
         columns, values = mapping.columns, row.values
-        messages = rows.conversation(values.get(columns.prompt), self._recipe.prompting)
+        if isinstance(columns.prompt, str):
+            text = values.get(columns.prompt)
+        else:
+            text = rows.joined(values, columns.prompt)
+        messages = rows.conversation(text, self._recipe.prompting)
         raw = values.get(columns.answer) if columns.answer is not None else None
         answer = rows.answer(raw, needed=mapping.needs_answer)
         domain = values.get(columns.domain) if columns.domain is not None else None

@@ -37,12 +37,7 @@ class ReasoningGymFamily:
         self.check()
         config = self.config
         size = config.size if limit is None else min(limit, config.size)
-        request = {
-            "family": config.family,
-            "size": config.size,
-            "seed": config.seed,
-            "config": config.config,
-        }
+        request = {"family": config.family, "seed": config.seed, "config": config.config}
         for start in range(0, size, _CHUNK):
             stop = min(start + _CHUNK, size)
             for index, reply in zip(
@@ -129,6 +124,8 @@ class _Worker:
         return replies
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        if self._process is not None and self._process.poll() is not None:
+            self._end()  # it was killed while idle, which is no item's fault
         process = self._process = self._process or _start()
         assert process.stdin is not None
         try:

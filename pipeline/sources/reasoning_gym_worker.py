@@ -4,7 +4,7 @@ Run as a module with `PYTHONHASHSEED=0`: some families walk over sets of words w
 that with Python's random string hashes every process would make other items from one seed.
 
 A request `{"describe": family}` is answered by one line `{"families", "fields"}`. A request
-`{"family", "size", "seed", "config", "start", "stop"}` is answered by one line for each index:
+`{"family", "seed", "config", "start", "stop"}` is answered by one line for each index:
 `{"question", "answer", "domain"}`, `{"error"}` if that item failed, or `{"refused"}` if there can be
 no dataset with this configuration.
 """
@@ -17,9 +17,7 @@ from dataclasses import fields
 from types import FrameType
 from typing import Any
 
-# Families that draw all items at once, so that item i changes with the dataset's size. Theirs is
-# item i of the dataset that ends with it, whatever size was asked for: more items change nothing.
-SIZE_DEPENDENT = frozenset({"acre"})
+from winnow.pipeline.procedural import dataset, entry
 
 # A generator that searches for a puzzle with the wanted properties may never find one.
 ITEM_SECONDS = 60
@@ -32,10 +30,9 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGALRM, _too_slow)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it is over
-    made: dict[str, Any] = {}
     for line in sys.stdin:
         request = json.loads(line)
-        for reply in _describe(request) if "describe" in request else _items(request, made):
+        for reply in _describe(request) if "describe" in request else _items(request):
             try:
                 replies.write(json.dumps(reply) + "\n")
                 replies.flush()
@@ -51,25 +48,19 @@ def _describe(request: dict[str, Any]) -> Any:
     yield {"families": sorted(DATASETS), "fields": sorted(set(names) - {"seed", "size"})}
 
 
-def _items(request: dict[str, Any], made: dict[str, Any]) -> Any:
-    start, stop = request.pop("start"), request.pop("stop")
-    if request["family"] in SIZE_DEPENDENT and (stop - start > 1 or request["size"] != stop):
-        for at in range(start, stop):
-            yield from _items({**request, "size": at + 1, "start": at, "stop": at + 1}, {})
-        return
-    key = json.dumps(request, sort_keys=True)
-    # Third-party code on a user's settings, here and below: whatever it raises is this dataset's or
-    # this item's failure, told to the parent, and nothing else's.
-    try:
-        if key not in made:
-            made[key] = _dataset(**request)
-    except Exception as error:  # noqa: BLE001
-        yield from [{"refused": _reason(error)}] * (stop - start)
-        return
-    for index in range(start, stop):
+def _items(request: dict[str, Any]) -> Any:
+    which = request["family"], request["config"], request["seed"]
+    for index in range(request["start"], request["stop"]):
+        # Third-party code on a user's settings, here and below: whatever it raises is this
+        # dataset's or this item's failure, told to the parent, and nothing else's.
+        try:
+            made = dataset(*which, index)
+        except Exception as error:  # noqa: BLE001
+            yield {"refused": _reason(error)}
+            continue
         signal.alarm(ITEM_SECONDS)
         try:
-            item = made[key][index]
+            item = entry(*which, index)
             reply = {"question": item["question"], "answer": item["answer"]}
             if reply["answer"] is not None:
                 reply["answer"] = str(reply["answer"])
@@ -77,13 +68,7 @@ def _items(request: dict[str, Any], made: dict[str, Any]) -> Any:
             reply = {"error": _reason(error)}
         finally:
             signal.alarm(0)
-        yield {**reply, "domain": f"{made[key].category}/{request['family']}"}
-
-
-def _dataset(family: str, size: int, seed: int, config: dict[str, Any]) -> Any:
-    import reasoning_gym
-
-    return reasoning_gym.create_dataset(family, size=size, seed=seed, **config)
+        yield {**reply, "domain": f"{made.category}/{request['family']}"}
 
 
 def _reason(error: Exception) -> str:

@@ -61,6 +61,23 @@ def conversation(value: Any, prompting: Prompting) -> Conversation:
     return messages
 
 
+def joined(values: Mapping[str, Any], columns: Sequence[str]) -> str | None:
+    """The text of several columns, with blank lines between; None where all are missing or empty.
+
+    Raises Drop where one holds something else than text.
+    """
+    parts = []
+    for column in columns:
+        value = values.get(column)
+        if _is_missing(value):
+            continue
+        if not isinstance(value, str):
+            raise Drop("wrong_type", f"{column} is no text", value=type(value).__name__)
+        if not is_blank(value):
+            parts.append(value)
+    return "\n\n".join(parts) or None
+
+
 def _message(item: Any, at: int) -> dict[str, str]:
     if not isinstance(item, Mapping):
         raise Drop("wrong_type", f"message {at} is no {{role, content}}", value=type(item).__name__)

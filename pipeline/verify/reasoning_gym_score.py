@@ -11,19 +11,14 @@ line (with a number, where the reference is one). What is read is then shaped li
 """
 
 import re
-from collections.abc import Mapping
 from copy import deepcopy
-from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
 
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.names import canonical_json
+from winnow.pipeline.procedural import dataset, entry
 from winnow.pipeline.verify import extract
 
 FULL = 1 - 1e-9  # a score from here on is correct
-SIZE_DEPENDENT = frozenset({"acre"})  # families whose items change with the dataset's size
-BLOCK = 1_000
 
 # These scorers hand the answer to `eval` or to sympy's `parse_expr`, which is `eval` too. What is
 # outside the alphabet below is no such answer: it is wrong and never reaches the scorer. Without
@@ -84,7 +79,7 @@ class ReasoningGymScore:
             family, config = str(task.args["family"]), dict(task.args["config"])
             seed, index = int(task.args["seed"]), int(task.args["index"])
             item = entry(family, config, seed, index)
-            scorer = _dataset(family, canonical_json(config), seed, _size(family, index))
+            scorer = dataset(family, config, seed, index)
         except Exception as error:  # noqa: BLE001 - the package raises whatever a config upsets
             return Verdict.unjudged(f"bad_task: {type(error).__name__}: {error}")
         if item["question"].strip() not in _last_user_message(task):
@@ -102,16 +97,6 @@ class ReasoningGymScore:
         except Exception as error:  # noqa: BLE001 - 106 scorers, none of them ours
             return Verdict.unjudged(f"scorer_error: {type(error).__name__}", answer)
         return Verdict("correct" if score >= FULL else "wrong", score, extracted=answer)
-
-
-def entry(family: str, config: Mapping[str, Any], seed: int, index: int) -> dict[str, Any]:
-    """Entry `index` of the family's dataset: `question`, `answer` and `metadata`.
-
-    The same for every size of a source, also where the family's own items depend on it (those are
-    taken from the dataset that ends with them). Raises what reasoning-gym raises for an unknown
-    family or a config that it refuses.
-    """
-    return _entry(family, canonical_json(dict(config)), seed, index)
 
 
 def read(completion: str, reference: str | None) -> str | None:
@@ -188,27 +173,3 @@ def _shaped(text: str, reference: str, stated: bool) -> str:
 
 def _last_user_message(task: Task) -> str:
     return next((m["content"] for m in reversed(task.messages) if m["role"] == "user"), "")
-
-
-def _size(family: str, index: int) -> int:
-    return index + 1 if family in SIZE_DEPENDENT else (index // BLOCK + 1) * BLOCK
-
-
-@lru_cache(maxsize=32)
-def _dataset(family: str, config: str, seed: int, size: int) -> Any:
-    import json
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of a package that reasoning-gym imports
-        import reasoning_gym
-
-    return reasoning_gym.create_dataset(
-        family, **{**json.loads(config), "seed": seed, "size": size}
-    )
-
-
-@lru_cache(maxsize=1024)
-def _entry(family: str, config: str, seed: int, index: int) -> dict[str, Any]:
-    item: dict[str, Any] = _dataset(family, config, seed, _size(family, index))[index]
-    return item

@@ -80,7 +80,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reply_becomes_a_completion() -> None:
-    logprobs = {
+    logprobs: dict[str, Any] = {
         "content": [
             {"token": t, "logprob": p, "bytes": None, "top_logprobs": []}
             for t, p in (("a", -0.5), ("b", -1.25))

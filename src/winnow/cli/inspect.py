@@ -17,6 +17,8 @@ _Version = Annotated[
     ),
 ]
 
+_Rows = Annotated[int, typer.Option(min=1, help="List at most so many of each kind.")]
+
 
 def register(app: typer.Typer) -> None:
     app.command()(versions)
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def versions(
     dataset: Annotated[str, typer.Argument(help="The recipe's `dataset`.", show_default=False)],
     home: Home = DEFAULT_HOME,
+    limit: _Rows = 50,
 ) -> None:
     """List the published versions of a dataset, oldest first."""
     from rich.table import Table
@@ -39,7 +42,7 @@ def versions(
         raise UsageError(f"{home / dataset}: holds no version (winnow run RECIPE makes one)")
     newest = latest(home / dataset)
     table = Table("version", "made", "rows", "", title_justify="left")
-    for version in found:
+    for version in found[-limit:]:
         rows = "; ".join(
             f"{name} " + " + ".join(f"{n} {s}" for s, n in sorted(splits.items(), reverse=True))
             for name, splits in sorted(version.rows.items())
@@ -49,12 +52,12 @@ def versions(
     console().print(table)
 
 
-def diff(a: _Version, b: _Version, home: Home = DEFAULT_HOME, rows: int = 10) -> None:
+def diff(a: _Version, b: _Version, home: Home = DEFAULT_HOME, limit: _Rows = 10) -> None:
     """Which rows came and went from version A to version B, and why."""
     from winnow.pipeline.publish.diff import diff as compare
     from winnow.pipeline.publish.version import resolve
 
-    _print_diff(compare(resolve(a, home), resolve(b, home), limit=rows))
+    _print_diff(compare(resolve(a, home), resolve(b, home), limit=limit))
 
 
 def why(
@@ -66,12 +69,13 @@ def why(
         ),
     ],
     home: Home = DEFAULT_HOME,
+    limit: _Rows = 50,
 ) -> None:
     """The whole life of one row: source, answers, verdicts, difficulty, cluster, score, decisions."""
     from winnow.pipeline.life import life
 
     for each in life(home, row_id):
-        _print_life(each)
+        _print_life(each, limit)
 
 
 def _print_diff(found: "Diff") -> None:
@@ -100,7 +104,7 @@ def _print_changes(title: str, changes: "Changes") -> None:
         typer.echo(f"    {row.id}{columns} {said}")
 
 
-def _print_life(life: "Life") -> None:
+def _print_life(life: "Life", limit: int) -> None:
     from rich.table import Table
 
     out = console()
@@ -119,12 +123,12 @@ def _print_life(life: "Life") -> None:
         typer.echo(f"  cluster {c['cluster']}, {c['centroid_distance']:.3f} from its centre")
     if life.answers:
         table = Table("answer", "ended", "tokens", "verdict", "read as", "why", "score")
-        for a in life.answers:
+        for a in life.answers[:limit]:
             table.add_row(*_answer(a))
         out.print(table)
     if life.decisions:
         table = Table("stage", "row", "decision", "rule", "value", "asked", "detail")
-        for d in life.decisions:
+        for d in life.decisions[:limit]:
             table.add_row(d["stage"], d["row_id"][:12], d["decision"], d["rule"],
                           *(short(d[k] or "", 40) for k in ("value", "threshold", "detail")))  # fmt: skip
         out.print(table)

@@ -25,6 +25,7 @@ def run(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) -> N
     Answers, verdicts and features that exist under their names are used as they are; a run that was
     stopped goes on where it was.
     """
+    from winnow.assets.report import report_run
     from winnow.cli.progress import TerminalProgress
     from winnow.stages import chain
     from winnow.stages.base import Context
@@ -32,6 +33,7 @@ def run(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) -> N
     with TerminalProgress() as progress:
         ctx = Context.of(recipe, home, limit, progress)
         report = chain.run(ctx, lambda result: progress.note(_line(result)))
+        report_run(home, ctx, report.stages)
     summary(report)
 
 

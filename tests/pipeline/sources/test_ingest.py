@@ -342,6 +342,24 @@ def test_a_verifier_of_ones_own_may_need_no_answer(tmp_path: Path) -> None:
     assert read(of).prompts.column("answer").to_pylist() == [None]
 
 
+def test_a_prompt_made_of_several_columns(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "a.jsonl",
+        {"body": "Two apples.", "question": "How many?", "answer": "2"},
+        {"body": "", "question": "One and one?", "answer": "2"},
+        {"body": None, "question": " ", "answer": "2"},
+        {"body": 7, "question": "What?", "answer": "2"},
+    )
+    source["columns"] = {"prompt": ["body", "question"]}
+    taken = read(recipe(source))
+    texts = [m[0]["content"] for m in taken.prompts["messages"].to_pylist()]
+    assert texts == ["Two apples.\n\nHow many?", "One and one?"]
+    assert rules(taken) == {"ingested": 2, "missing_prompt": 1, "wrong_type": 1}
+    source["columns"] = {"prompt": ["body", "qestion"]}
+    with pytest.raises(UsageError, match="did you mean 'question'"):
+        read(recipe(source))
+
+
 # Real data.
 
 

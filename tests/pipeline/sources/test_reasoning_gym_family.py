@@ -58,7 +58,7 @@ def test_every_family_grows_without_changing() -> None:
 
 def test_the_verifier_makes_the_same_entry_again() -> None:
     """Also in a family whose items depend on the dataset's size."""
-    from winnow.pipeline.verify.reasoning_gym_score import entry
+    from winnow.pipeline.procedural import entry
 
     for family in ("acre", "leg_counting", "graph_color"):
         for row in items(source(family, 4, seed=1)):
@@ -116,8 +116,7 @@ def test_wrong_settings(family: str, config: dict[str, Any], message: str) -> No
 
 def test_an_item_that_ends_the_process_costs_that_item() -> None:
     """The process is killed after three items of a slow family have been asked for."""
-    opened = source("sokoban", 8)
-    before = items(opened)
+    items(source("sokoban", 1))  # the process is there
     rows, worker = [], reasoning_gym_family.WORKER
     assert worker._process is not None
     ask, killed = worker._ask, worker._process.pid
@@ -131,14 +130,23 @@ def test_an_item_that_ends_the_process_costs_that_item() -> None:
     try:
         worker._ask = ask_and_kill  # type: ignore[method-assign]
         rows = list(worker.items(
-            {"family": "sokoban", "size": 8, "seed": 0, "config": {}}, 0, 8))  # fmt: skip
+            {"family": "sokoban", "seed": 5, "config": {}}, 0, 8))  # fmt: skip
     finally:
         del worker._ask
     errors = [reply["error"] for reply in rows if "error" in reply]
     assert errors == ["its generator ended the process (killed by signal 9)"]
     kept = [reply["question"] for reply in rows if "error" not in reply]
     assert len(kept) == 7
-    assert set(kept) < {row.values["question"] for row in before}
+    assert set(kept) < {row.values["question"] for row in items(source("sokoban", 8, seed=5))}
+
+
+def test_a_process_that_was_killed_while_idle_is_replaced() -> None:
+    worker = reasoning_gym_family.WORKER
+    before = items(source(size=2))
+    assert worker._process is not None
+    worker._process.kill()
+    worker._process.wait()
+    assert items(source(size=2)) == before
 
 
 def test_a_slow_item_is_an_error(tmp_path: Any) -> None:
@@ -156,9 +164,7 @@ def test_a_slow_item_is_an_error(tmp_path: Any) -> None:
         "reasoning_gym.create_dataset = slow\n"
         "w.main()\n"
     )
-    request = (
-        '{"family": "basic_arithmetic", "size": 3, "seed": 0, "config": {}, "start": 0, "stop": 3}'
-    )
+    request = '{"family": "basic_arithmetic", "seed": 0, "config": {}, "start": 0, "stop": 3}'
     done = subprocess.run(
         [sys.executable, "-c", code], input=request + "\n", capture_output=True, text=True,
         check=True, timeout=120,

@@ -170,7 +170,7 @@ def test_a_failed_commit_reaches_every_caller_and_the_writer_lives_on(tmp_path: 
                 writer.put(bad), writer.put(_row("a")), return_exceptions=True
             )
             await writer.put(_row("b"))
-            return found
+            return list(found)
 
     with Store(tmp_path / "s", SCHEMA, "id", write=True) as store:
         failed = asyncio.run(main(store))

@@ -1,6 +1,6 @@
 """Tables of pairs: what the layered verifier must call equal, and what it must tell apart.
 
-Pairs marked "peers" are those that math-verify 0.9.0 itself gets wrong with its defaults.
+Pairs marked "math-verify" are those that math-verify 0.9.0 itself gets wrong with its defaults.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from winnow.pipeline.verify.math_answer import MathAnswer, final_answer, referen
 VERIFIER = MathAnswer()
 
 EQUAL = [
-    # peers
+    # math-verify
     (r"\sqrt{\frac{1}{n}}", r"\frac{1}{\sqrt{n}}"),
     (r"\sqrt{1/n}", r"1/\sqrt{n}"),
     (r"\frac{\pi}{2}", "pi/2"),
@@ -58,7 +58,7 @@ EQUAL = [
 ]  # fmt: skip
 
 DIFFERENT = [
-    # peers
+    # math-verify
     (r"\frac{1}{2004!}", r"\frac{1}{2006!}"), ("1/2004!", "1/2006!"),
     (r"\frac{1}{2^{99}}", r"\frac{1}{2^{98}}"), ("1/2^99", "1/2^98"),
     (r"1-\frac{1}{e}", r"1+\frac{1}{e}"), (r"1-\frac{1}{\mathrm{e}}", r"1+\frac{1}{\mathrm{e}}"),
