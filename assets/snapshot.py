@@ -1,22 +1,29 @@
 """The recipes that a code location shows, the same in every process of a run.
 
-The steps of a run are processes of their own, and each of them loads the code location again. A
-recipe that is edited in between must not change the run, so the text of every recipe is put aside
-when the location is loaded; Dagster keeps it with each run that is launched from there, and hands it
-to the run's processes. A run therefore works on what the UI showed at its launch, whatever happens
-to the file meanwhile, and nothing is left behind on the disk.
+The steps of a run are processes of their own, and each of them loads the code location again; a
+recipe that is edited in between must not change the run. So the process that loads the recipes
+first writes their text down, under a name made of its content, and names that file in an environment
+variable that its children inherit: the run's process is a child of the code server, a step's process
+a child of the run's. A run therefore works on what the UI showed at its launch. Loading the location
+again starts another code server, which reads the recipes anew.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.names import digest
 from winnow.pipeline.recipe import Recipe
 
-PINNED = "winnow/recipes"
+PINNED = "WINNOW_PINNED_RECIPES"
+FOLDER = ".runs"
+_KEPT_SECONDS = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -45,17 +52,33 @@ def read_all(home: Path) -> list[RecipeFile]:
     return [_read(path) for path in sorted(folder.glob("*.yaml")) if path.name[0] != "."]
 
 
-def current(home: Path) -> list[RecipeFile]:
-    """The recipes of this process: those of its run's launch, else what stands in `home`."""
-    pinned = _pinned()
-    if pinned is None:
-        return read_all(home)
-    return [RecipeFile(**fields) for fields in json.loads(pinned)]
+def pinned(home: Path) -> list[RecipeFile]:
+    """The recipes as a parent process loaded them; else as they are now, for this process's children.
+
+    Files of the folder `.runs` that no process has read for thirty days are removed.
+    """
+    folder = home.absolute() / FOLDER
+    path = Path(os.environ.get(PINNED, ""))
+    if path.parent == folder and path.is_file():
+        os.utime(path)
+        return [RecipeFile(**fields) for fields in json.loads(path.read_bytes())]
+    files = read_all(home)
+    if files:
+        os.environ[PINNED] = str(_write(folder, files))
+    return files
 
 
-def pin(files: Sequence[RecipeFile]) -> Mapping[str, str]:
-    """What the definitions put aside for `current`."""
-    return {PINNED: json.dumps([asdict(file) for file in files])}
+def _write(folder: Path, files: Sequence[RecipeFile]) -> Path:
+    fields = [asdict(file) for file in files]
+    path = folder / f"{digest('recipes/1', fields)}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.json"):
+        if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+            old.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
+        json.dump(fields, file)
+    Path(file.name).replace(path)
+    return path
 
 
 def _read(path: Path) -> RecipeFile:
@@ -63,18 +86,3 @@ def _read(path: Path) -> RecipeFile:
         return RecipeFile(path.stem, str(path), path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         return RecipeFile(path.stem, str(path), "", f"{path}: cannot be read: {error}")
-
-
-def _pinned() -> str | None:
-    # The writer (`Definitions.with_reconstruction_metadata`) is public, its reader has no public
-    # name yet; Dagster's own integrations import it from here.
-    from dagster._core.definitions.definitions_load_context import (
-        DefinitionsLoadContext,
-        DefinitionsLoadType,
-    )
-
-    context = DefinitionsLoadContext.get()
-    if context.load_type is DefinitionsLoadType.INITIALIZATION:
-        return None
-    found = context.reconstruction_metadata.get(PINNED)
-    return found if isinstance(found, str) else None

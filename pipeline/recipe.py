@@ -5,8 +5,6 @@ a file into a `Recipe` or raises a `UsageError` that names the file, the line, t
 be right, before anything is sampled.
 """
 
-import difflib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -27,6 +25,7 @@ from pydantic import (
 
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.recipe_errors import duplicates, explain
 
 # Files that stand beside the sets in a version's folder.
 RESERVED = frozenset(("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet"))
@@ -411,12 +410,12 @@ def parse(text: str, origin: str = "<recipe>") -> Recipe:
         raise UsageError(
             f"{origin}: a recipe is a mapping of keys, such as `dataset:` and `sources:`"
         )
-    for key, line in _duplicates(node):
+    for key, line in duplicates(node):
         raise UsageError(f"{origin}:{line}: {key}: stands twice")
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise UsageError(_explain(error, origin, node)) from None
+        raise UsageError(explain(error, origin, node, Recipe, _TYPED)) from None
 
 
 def dump(part: BaseModel) -> dict[str, Any]:
@@ -424,90 +423,16 @@ def dump(part: BaseModel) -> dict[str, Any]:
     return part.model_dump(mode="json")
 
 
-def _explain(error: ValidationError, origin: str, node: yaml.Node | None) -> str:
-    """One line for the first error, and how many more there are."""
-    errors = error.errors(include_url=False)
-    # A misspelt key also shows as a missing one; the misspelling is what the reader must see.
-    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-    # Inside a tagged union pydantic puts the tag into the location; the file has no such key.
-    path, line = _locate(list(first["loc"]), node)
-    key = ".".join(path) or "recipe"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key" + _suggestion(path, first["loc"])
-    elif first["type"] == "missing":
-        message = "is missing"
-    elif first["type"].startswith("union_tag"):
-        context = first.get("ctx", {})
-        expected = context.get("expected_tags")
-        message = f"`type` must be one of {expected}" if expected else "`type` is missing"
-    elif first["type"] != "value_error" and not isinstance(first["input"], Mapping | list):
-        # Our own checks say enough, and what they refuse can be a secret.
-        message = f"{message} (it is {first['input']!r})"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{origin}:{line}: {key}: {message}{more}"
-
-
-def _locate(loc: list[int | str], node: yaml.Node | None) -> tuple[list[str], int]:
-    """The keys of `loc` that stand in the file, and the line of the deepest one, from 1."""
-    path: list[str] = []
-    line = node.start_mark.line + 1 if node else 1
-    for at, part in enumerate(loc):
-        last = at == len(loc) - 1
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == part:
-                    path.append(str(part))
-                    node, line = value, key.start_mark.line + 1
-                    break
-            else:
-                if last:  # the key that is missing
-                    path.append(str(part))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part < len(node.value):
-                path.append(str(part))
-                node = node.value[part]
-                line = node.start_mark.line + 1
-    return path, line
-
-
-def _suggestion(path: list[str], loc: tuple[int | str, ...]) -> str:
-    known = _keys_at(loc[:-1])
-    close = difflib.get_close_matches(path[-1] if path else "", known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known here: {', '.join(sorted(known))}" if known else ""
-
-
-def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    """Keys that the model at `loc` knows, for suggestions."""
-    models: dict[str, type[BaseModel]] = {
-        "dataset": DatasetSource, "reasoning_gym": ReasoningGymSource, "vllm": VLLMEngine,
-        "openai": OpenAIEngine, "replay": ReplayEngine, "plugin": PluginSource,
-        "sft": SFTSet, "rl": RLSet, "preference": PreferenceSet, "columns": Columns,
-    }  # fmt: skip
-    if not loc:
-        return list(Recipe.model_fields)
-    last = str(loc[-1])
-    if last in models:
-        return list(models[last].model_fields)
-    field = Recipe.model_fields.get(last)
-    annotation = field.annotation if field else None
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(annotation.model_fields)
-    return []
-
-
-def _duplicates(node: yaml.Node | None, path: str = "") -> Iterator[tuple[str, int]]:
-    """(key path, line) of every key that stands twice in one mapping; PyYAML keeps the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = f"{path}{key.value}"
-            if key.value in seen:
-                yield name, key.start_mark.line + 1
-            seen.add(key.value)
-            yield from _duplicates(value, f"{name}.")
-    elif isinstance(node, yaml.SequenceNode):
-        for at, item in enumerate(node.value):
-            yield from _duplicates(item, f"{path}{at}.")
+# Sections whose place in an error is named by their type and not by a key of the recipe.
+_TYPED: dict[str, type[BaseModel]] = {
+    "dataset": DatasetSource,
+    "reasoning_gym": ReasoningGymSource,
+    "vllm": VLLMEngine,
+    "openai": OpenAIEngine,
+    "replay": ReplayEngine,
+    "plugin": PluginSource,
+    "sft": SFTSet,
+    "rl": RLSet,
+    "preference": PreferenceSet,
+    "columns": Columns,
+}
