@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from winnow.assets.markup import plain
 from winnow.pipeline import schema
 from winnow.pipeline.publish import set_schemas
 from winnow.pipeline.publish.version import Version, open_version, verify_version
@@ -57,7 +58,7 @@ def _result(key: dg.AssetKey, name: str, found: Found) -> dg.AssetCheckResult:
         asset_key=key,
         check_name=name,
         passed=found.passed,
-        description="; ".join(found.faults[:5]) or None,
+        description=plain("; ".join(found.faults[:5])) or None,
         metadata={name: dg.MetadataValue.int(value) for name, value in found.figures.items()},
     )
 

@@ -19,9 +19,10 @@ _ALIVE = [
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark every run as failed whose server does not answer, and free its place; returns their ids.
+    """Mark every run as failed whose server does not answer; returns their ids.
 
-    Runs that were not started from a UI are left alone: nothing tells where they live.
+    Runs that were not started from a UI are left alone: nothing tells where they live. Places in the
+    pool that finished runs hold are freed.
     """
     dead = [
         run
@@ -30,7 +31,10 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     ]
     for run in dead:
         instance.report_run_failed(run, "The UI that ran this was stopped or killed.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    for run_id in instance.event_log_storage.get_concurrency_run_ids():
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     return [run.run_id for run in dead]
 
 

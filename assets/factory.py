@@ -7,10 +7,10 @@ import dagster as dg
 
 from winnow.assets import checks, graph, metadata
 from winnow.assets.listen import LogProgress
+from winnow.assets.markup import plain
 from winnow.assets.snapshot import RecipeFile
 from winnow.assets.versions import code_versions
 from winnow.pipeline.errors import UsageError, WinnowError
-from winnow.pipeline.publish.markdown import inline
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace
 from winnow.stages import chain, training_set
@@ -31,11 +31,11 @@ def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:
     except Exception as error:  # noqa: BLE001  one recipe must not hide the others
         return _broken(file, reason(error))
     assets = [_asset(file, recipe, home, node, versions[node.stage]) for node in graph.NODES]
-    said = f" {inline(recipe.description)}" if recipe.description else ""
+    said = f" {plain(recipe.description)}" if recipe.description else ""
     job = dg.define_asset_job(
         f"{graph.identifier(file.stem)}_all",
         selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
-        description=f"Makes whatever {inline(file.stem)} still lacks, and publishes it.{said}",
+        description=f"Makes whatever {plain(file.stem)} still lacks, and publishes it.{said}",
     )
     return dg.Definitions(assets=assets, jobs=[job])
 
@@ -116,11 +116,11 @@ def _broken(file: RecipeFile, why: str) -> dg.Definitions:
         asset=key, name=BROKEN_CHECK, description="The recipe can be read.", blocking=True
     )
     def is_valid() -> dg.AssetCheckResult:
-        return dg.AssetCheckResult(passed=False, description=why)
+        return dg.AssetCheckResult(passed=False, description=plain(why))
 
     spec = dg.AssetSpec(
         key,
-        description=f"This recipe cannot be read:\n\n{inline(why, limit=2000)}",
+        description=f"This recipe cannot be read:\n\n{plain(why)}",
         group_name=name,
         kinds={"yaml"},
         metadata={"recipe": dg.MetadataValue.path(file.path)},

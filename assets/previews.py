@@ -1,20 +1,18 @@
 """Small tables of a stage's rows, for people.
 
-Texts come from sources and models: whatever they hold, they are shown as text (`markdown.inline`).
+Texts come from sources and models: whatever they hold, they are shown as text (`markup`).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from winnow.pipeline.publish import markdown
+from winnow.assets.markup import plain, table
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace
 
 ROWS = 8
-_WIDTH = 160  # characters of a text that are shown
 
 
 def prompts(work: Workspace) -> str:
@@ -22,7 +20,7 @@ def prompts(work: Workspace) -> str:
     rows = head(
         work.table_path("prompts"), ROWS, ["source", "domain", "messages", "answer", "n_tokens"]
     )
-    shown = _table(
+    shown = table(
         ("source", "domain", "prompt", "reference", "tokens"),
         ((r["source"], r["domain"], _asked(r), r["answer"], r["n_tokens"]) for r in rows),
     )
@@ -33,7 +31,7 @@ def prompts(work: Workspace) -> str:
 def rollouts(work: Workspace) -> str:
     rows = head(work.table_path("rollouts"), ROWS, ["prompt_id", "index", "finish_reason", "n_tokens",
                                      "completion", "error"])  # fmt: skip
-    return _table(
+    return table(
         ("prompt", "answer", "ended by", "tokens", "text"),
         (
             (r["prompt_id"][:8], r["index"], r["finish_reason"], r["n_tokens"],
@@ -48,13 +46,13 @@ def verdicts(work: Workspace) -> str:
     import pyarrow.compute as pc
 
     columns = ["rollout_id", "verdict", "reward", "extracted", "detail", "verifier"]
-    table = work.read("verdicts", columns)
+    found = work.read("verdicts", columns)
     rows = [
         row
         for verdict in ("correct", "wrong", "unjudged")
-        for row in table.filter(pc.field("verdict") == verdict).slice(0, 3).to_pylist()
+        for row in found.filter(pc.field("verdict") == verdict).slice(0, 3).to_pylist()
     ]
-    return _table(
+    return table(
         ("answer", "verdict", "reward", "read as", "why", "verifier"),
         ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
     )
@@ -68,7 +66,7 @@ def difficulty(work: Workspace) -> str:
     rows.sort(key=lambda r: (9.0 if r["pass_rate"] is None else abs(r["pass_rate"] - 0.5),
                              r["task_id"]))  # fmt: skip
     asked = _texts(work, "task_id", [r["task_id"] for r in rows[:ROWS]])
-    return _table(
+    return table(
         ("pass rate", "right", "wrong", "unjudged", "90 % interval", "task"),
         (
             (r["pass_rate"], r["n_correct"], r["n_wrong"], r["n_unjudged"],
@@ -91,7 +89,7 @@ def clusters(work: Workspace) -> str:
             nearest[number] = row
     largest = sorted(sizes, key=lambda number: (-sizes[number], number))[: 2 * ROWS]
     asked = _texts(work, "prompt_id", [nearest[number]["prompt_id"] for number in largest])
-    return _table(
+    return table(
         ("cluster", "prompts", "its most central prompt"),
         ((n, sizes[n], asked.get(nearest[n]["prompt_id"])) for n in largest),
     )
@@ -104,7 +102,7 @@ def scores(work: Workspace) -> str:
         [("score", "descending"), ("rollout_id", "ascending")]
     )
     rows = table.slice(0, ROWS).to_pylist()
-    return _table(
+    return table(
         ("answer", "score", "utility", "diversity", "selected"),
         ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
     )
@@ -112,7 +110,7 @@ def scores(work: Workspace) -> str:
 
 def decisions(manifest: Mapping[str, Any]) -> str:
     """Rows per stage, decision and rule, from a version's manifest."""
-    return markdown.table(
+    return table(
         ("stage", "decision", "rule", "rows"),
         ((d["stage"], d["decision"], d["rule"], d["rows"]) for d in manifest["decisions"]),
     )
@@ -124,26 +122,26 @@ def published(recipe: Recipe, version: Version) -> str:
     for name in sorted(version.rows):
         kind = recipe.sets[name].type if name in recipe.sets else ""
         rows = head(version.table_path(name, "train"), 3)
-        parts += [f"**{markdown.inline(name)}**", _PUBLISHED.get(kind, _plain)(rows)]
+        parts += [f"**{plain(name)}**", _PUBLISHED.get(kind, _plain)(rows)]
     return "\n\n".join(parts)
 
 
 def _sft(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _table(
+    return table(
         ("id", "asked", "answered", "weight"),
         ((r["id"][:8], _asked(r), r["messages"][-1]["content"], r["weight"]) for r in rows),
     )
 
 
 def _rl(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _table(
+    return table(
         ("id", "prompt", "answer", "verifier", "pass rate"),
         ((r["id"][:8], _asked(r), r["answer"], r["verifier"], r["pass_rate"]) for r in rows),
     )
 
 
 def _preference(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _table(
+    return table(
         ("id", "prompt", "chosen", "rejected"),
         (
             (r["id"][:8], _asked(r), r["chosen"][-1]["content"], r["rejected"][-1]["content"])
@@ -153,7 +151,7 @@ def _preference(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _table(("id",), ((r["id"],) for r in rows))
+    return table(("id",), ((r["id"],) for r in rows))
 
 
 _PUBLISHED = {"sft": _sft, "rl": _rl, "preference": _preference}
@@ -194,30 +192,4 @@ def _counted(work: Workspace, ledger: str) -> str:
     rows.sort(key=lambda row: (-row["count_all"], row["rule"]))
     if not rows:
         return ""
-    return markdown.table(("rule", "rows"), ((r["rule"], r["count_all"]) for r in rows))
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = [[_cell(value) for value in row] for row in rows]
-    return _unlinked(markdown.table(head, cells)) if cells else "No rows."
-
-
-def _unlinked(text: str) -> str:
-    """Keeps the UI from making links of addresses in hostile text.
-
-    Its renderer looks for them after it has read the character references, so an invisible space
-    has to part them.
-    """
-    return re.sub(
-        r"(?<=www)(?=&#46;)|(?<=&#58;)(?=//)|(?=&#64;)", "&#8203;", text, flags=re.IGNORECASE
-    )
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, str) and len(value) > _WIDTH:
-        return value[: _WIDTH - 1] + "…"
-    return value
+    return table(("rule", "rows"), ((r["rule"], r["count_all"]) for r in rows))

@@ -14,6 +14,7 @@ import dagster as dg
 
 from winnow.assets import checks, factory, graph, metadata, snapshot
 from winnow.assets.dead_runs import close_dead_runs
+from winnow.assets.markup import plain
 from winnow.assets.report import dagster_home, noted
 from winnow.assets.versions import code_versions
 from winnow.pipeline.workspace import Workspace, default_home
@@ -126,7 +127,7 @@ def _report_broken(instance: dg.DagsterInstance, file: snapshot.RecipeFile, why:
             asset_key=dg.AssetKey([graph.prefix(file.stem), factory.BROKEN]),
             check_name=factory.BROKEN_CHECK,
             passed=False,
-            description=why,
+            description=plain(why),
             blocking=True,
         )
     )

@@ -37,6 +37,9 @@ nux:
 concurrency:
   pools:
     default_limit: 1 # the pool "gpu": one model pass at a time
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 30 # places in the pool that a killed step held
 """
 
 _REPORTER = ["winnow.assets.runless"]
