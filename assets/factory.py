@@ -1,6 +1,6 @@
 """One recipe in, its assets, checks and job out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -112,11 +112,19 @@ def _broken(file: RecipeFile, why: str) -> dg.Definitions:
     name = graph.identifier(file.stem)
     key = dg.AssetKey([graph.prefix(file.stem), BROKEN])
 
-    @dg.asset_check(
-        asset=key, name=BROKEN_CHECK, description="The recipe can be read.", blocking=True
+    # `asset_check` would name its op by the key, in which "a-b" and "a_b" read the same.
+    @dg.multi_asset_check(
+        name=f"{name}__{BROKEN_CHECK}",
+        specs=[
+            dg.AssetCheckSpec(
+                BROKEN_CHECK, asset=key, blocking=True, description="The recipe can be read."
+            )
+        ],
     )
-    def is_valid() -> dg.AssetCheckResult:
-        return dg.AssetCheckResult(passed=False, description=plain(why))
+    def is_valid() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(
+            asset_key=key, check_name=BROKEN_CHECK, passed=False, description=plain(why)
+        )
 
     spec = dg.AssetSpec(
         key,

@@ -98,10 +98,10 @@ def clusters(work: Workspace) -> str:
 def scores(work: Workspace) -> str:
     """The answers with the highest scores."""
     columns = ["rollout_id", "score", "utility", "diversity", "selected"]
-    table = work.read("scores", columns).sort_by(
+    ordered = work.read("scores", columns).sort_by(
         [("score", "descending"), ("rollout_id", "ascending")]
     )
-    rows = table.slice(0, ROWS).to_pylist()
+    rows = ordered.slice(0, ROWS).to_pylist()
     return table(
         ("answer", "score", "utility", "diversity", "selected"),
         ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
@@ -172,9 +172,9 @@ def _texts(work: Workspace, key: str, wanted: Iterable[str]) -> dict[str, str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = work.read("prompts", [key, "messages"])
-    table = table.filter(pc.is_in(table[key], value_set=pa.array(sorted(set(wanted)), pa.string())))
-    return {row[key]: _asked(row) for row in table.to_pylist()}
+    found = work.read("prompts", [key, "messages"])
+    found = found.filter(pc.is_in(found[key], value_set=pa.array(sorted(set(wanted)), pa.string())))
+    return {row[key]: _asked(row) for row in found.to_pylist()}
 
 
 def _asked(row: Mapping[str, Any]) -> str:
@@ -187,8 +187,8 @@ def _asked(row: Mapping[str, Any]) -> str:
 def _counted(work: Workspace, ledger: str) -> str:
     import pyarrow.compute as pc
 
-    table = work.read(ledger, ["decision", "rule"]).filter(pc.field("decision") != "kept")
-    rows = table.group_by("rule").aggregate([([], "count_all")]).to_pylist()
+    dropped = work.read(ledger, ["decision", "rule"]).filter(pc.field("decision") != "kept")
+    rows = dropped.group_by("rule").aggregate([([], "count_all")]).to_pylist()
     rows.sort(key=lambda row: (-row["count_all"], row["rule"]))
     if not rows:
         return ""

@@ -71,7 +71,9 @@ def _report(
     state, pointers = _state(instance, prefix, node, note)
     if known := _latest(instance, key):
         record, tags = known
-        if state.items() <= tags.items() or record.timestamp > note["time"]:
+        if record.timestamp > note["time"]:
+            return
+        if state.items() <= tags.items() and not _failed_since(instance, key, record):
             return
     result = StageResult(node.stage, note["data_version"], False, note["counts"], note["cost"])
     instance.report_runless_asset_event(
@@ -119,6 +121,15 @@ def _latest(
     if not records or records[0].asset_materialization is None:
         return None
     return records[0], records[0].asset_materialization.tags or {}
+
+
+def _failed_since(
+    instance: dg.DagsterInstance, key: dg.AssetKey, record: dg.EventLogRecord
+) -> bool:
+    """Whether a run meant to make the asset after its latest materialisation, and did not."""
+    [asset] = instance.get_asset_records([key])
+    last = asset.asset_entry.last_run_id
+    return bool(last) and last != record.run_id
 
 
 def _report_broken(instance: dg.DagsterInstance, file: snapshot.RecipeFile, why: str) -> None:

@@ -37,12 +37,14 @@ class Life:
 def life(home: Path, row_id: str) -> list[Life]:
     """The life of `row_id` (a task, prompt, rollout, published row or source row, or the beginning of
     such a name) in every recipe that has run in `home`; raises UsageError where none knows it.
+
+    A prompt with several references has one life per task.
     """
     if len(row_id) < _SHORTEST:
         raise UsageError(f"{row_id}: give at least {_SHORTEST} characters of the row's id")
     stages = home / ".stages"
     names = sorted(p.name for p in stages.iterdir() if p.is_dir()) if stages.is_dir() else []
-    found = [each for name in names if (each := _in_recipe(home, name, row_id))]
+    found = [each for name in names for each in _in_recipe(home, name, row_id)]
     if not found:
         where = (
             f"{len(names)} recipes that ran in {home}" if names else f"{home}: no recipe ran there"
@@ -51,46 +53,58 @@ def life(home: Path, row_id: str) -> list[Life]:
     return found
 
 
-def _in_recipe(home: Path, name: str, wanted: str) -> Life | None:
-    work = Workspace(home, name)
-    tables = _Tables(work)
-    row = _resolve(tables, _versions(home, tables), wanted)
+def _in_recipe(home: Path, name: str, wanted: str) -> list[Life]:
+    tables = _Tables(Workspace(home, name))
+    versions = _versions(home, tables)
+    row = _resolve(tables, versions, wanted)
     if row is None:
-        return None
+        return []
     kind, full, prompt_id = row
     prompts = tables.where("prompts", "prompt_id", [prompt_id]) if prompt_id else []
-    tasks = [p["task_id"] for p in prompts]
+    if kind == "task":
+        prompts = [prompt for prompt in prompts if prompt["task_id"] == full]
+    tasks: list[dict[str, Any] | None] = [*prompts] or [None]
+    return [_of_task(tables, versions, name, row, task) for task in tasks]
+
+
+def _of_task(
+    tables: "_Tables",
+    versions: list[Version],
+    name: str,
+    row: tuple[str, str, str | None],
+    prompt: dict[str, Any] | None,
+) -> Life:
+    """The life of a row as far as one task of its prompt goes."""
+    kind, full, prompt_id = row
+    task = [prompt["task_id"]] if prompt else []
     rollouts = tables.where("rollouts", "prompt_id", [prompt_id]) if prompt_id else []
     if kind == "rollout":
         rollouts = [r for r in rollouts if r["rollout_id"] == full]
-    if kind == "task":
-        prompts, tasks = [p for p in prompts if p["task_id"] == full], [full]
     ids = [r["rollout_id"] for r in rollouts]
-    verdicts = {v["rollout_id"]: v for v in tables.where("verdicts", "rollout_id", ids)
-                if v["task_id"] in tasks}  # fmt: skip
+    judged = tables.where("verdicts", "rollout_id", ids)
+    verdicts = {v["rollout_id"]: v for v in judged if v["task_id"] in task}
     scores = {s["rollout_id"]: s for s in tables.where("scores", "rollout_id", ids)}
     answers = [
         {**r, "verdict": verdicts.get(r["rollout_id"]), "score": scores.get(r["rollout_id"])}
         for r in sorted(rollouts, key=lambda r: (r["index"], r["attempt"]))
     ]
-    keys = {full, *tasks, *ids} | ({prompt_id} if prompt_id else set())
+    keys = {full, *task, *ids} | ({prompt_id} if prompt_id else set())
     decisions = tables.where("ledger", "row_id", keys)
     seen = {(d["row_id"], d["stage"]) for d in decisions}
     for entry in tables.where("prompts_ledger", "row_id", keys):
         if (entry["row_id"], entry["stage"]) not in seen:
             decisions.insert(0, entry)
+    clusters = tables.where("clusters", "prompt_id", [prompt_id]) if prompt_id else []
     return Life(
         recipe=name,
         row_id=full,
         kind=kind,
-        prompt=prompts[0] if prompts else None,
-        difficulty=next(iter(tables.where("difficulty", "task_id", tasks)), None),
-        cluster=next(iter(tables.where("clusters", "prompt_id", [prompt_id])), None)
-        if prompt_id
-        else None,
+        prompt=prompt,
+        difficulty=next(iter(tables.where("difficulty", "task_id", task)), None),
+        cluster=next(iter(clusters), None),
         answers=answers,
         decisions=decisions,
-        published=_published(_versions(home, tables), keys),
+        published=_published(versions, keys),
     )
 
 

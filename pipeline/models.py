@@ -115,7 +115,8 @@ def folder_revision(folder: Path) -> str:
     whole = _PROBES * _PROBE_BYTES
     state = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name.startswith("."):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
             continue
         size = path.stat().st_size
         state.update(f"{path.relative_to(folder).as_posix()}\n{size}\n".encode())

@@ -52,9 +52,14 @@ def rollout_id(
     return digest("rollout/1", [prompt, policy, template, sampler, seed, index, attempt])
 
 
-def rollout_seed(prompt: str, seed: int, index: int, attempt: int = 0) -> int:
-    """Random stream of one answer, in [0, 2^31): a function of the recipe's seed and the index."""
-    return int(digest("seed/1", [prompt, seed, index, attempt])[:8], 16) & 0x7FFF_FFFF
+def rollout_seed(prompt: str, seed: int, index: int, failures: int = 0) -> int:
+    """Random stream of one answer, in [0, 2^31): a function of the recipe's seed and the index.
+
+    An answer that was cut off and is drawn again under another limit keeps its stream, since a fresh
+    one would give long answers a second chance to be short; only after failures of the engine is
+    there another.
+    """
+    return int(digest("seed/1", [prompt, seed, index, failures])[:8], 16) & 0x7FFF_FFFF
 
 
 def verdict_id(

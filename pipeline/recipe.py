@@ -30,6 +30,9 @@ from winnow.pipeline.recipe_errors import duplicates, explain
 # Files that stand beside the sets in a version's folder.
 RESERVED = frozenset(("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet"))
 
+_SECRETS = ("token", "key", "secret", "password")
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,7 +40,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class _Part(BaseModel):
     """A section of the recipe: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _without_secrets(args: dict[str, Any]) -> dict[str, Any]:
+    """Free-form arguments, which go into manifests and cards; ValueError where a secret is there."""
+    for name, setting in args.items():
+        if isinstance(setting, str) and str(name).lower().endswith(_SECRETS):
+            raise ValueError(
+                f"{name} would end up in manifests and cards; give secrets in the environment "
+                "(HF_TOKEN for the hub)"
+            )
+        if isinstance(setting, dict):
+            _without_secrets(setting)
+    return args
 
 
 class Columns(_Part):
@@ -84,7 +100,7 @@ class ReasoningGymSource(_Part):
     type: Literal["reasoning_gym"]
     family: str
     size: PositiveInt
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     config: dict[str, Any] = {}
     name: Name = ""
     licence: str | None = "apache-2.0"
@@ -108,6 +124,11 @@ class PluginSource(_Part):
     verifier: str = "math"
     verifier_args: dict[str, Any] = {}
     licence: str | None = None
+
+    @field_validator("args")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _without_secrets(value)
 
 
 SourceConfig = Annotated[
@@ -141,13 +162,7 @@ class VLLMEngine(_Part):
     @field_validator("args")
     @classmethod
     def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name, setting in value.items():
-            if isinstance(setting, str) and name.endswith(("token", "key", "secret", "password")):
-                raise ValueError(
-                    f"{name} would end up in manifests and cards; give secrets in the environment "
-                    "(HF_TOKEN for the hub)"
-                )
-        return value
+        return _without_secrets(value)
 
 
 class OpenAIEngine(_Part):
@@ -190,6 +205,11 @@ class PluginEngine(_Part):
     type: Literal["plugin"]
     plugin: str
     args: dict[str, Any] = {}
+
+    @field_validator("args")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _without_secrets(value)
 
 
 EngineConfig = Annotated[
@@ -329,7 +349,7 @@ class Recipe(_Part):
 
     dataset: Name
     description: str = ""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     prompting: Prompting = Prompting()
     engine: EngineConfig = VLLMEngine()

@@ -1,8 +1,12 @@
 """Garbage collection: what no recipe's last run and no version needs any more."""
 
+import contextlib
+import json
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -10,7 +14,9 @@ from winnow.pipeline.publish.set_schemas import LEDGER_KEYS
 from winnow.pipeline.publish.version import LEDGER_FILE, Version, list_versions, stale_temporaries
 from winnow.pipeline.workspace import open_store
 
+IMPORTED = "imported"  # template of the answers that a user brought: they cannot be drawn again
 _STORES = ("rollouts", "verdicts", "features")
+_YOUNG_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -29,20 +35,24 @@ class Garbage:
 def find(home: Path) -> Garbage:
     """What `collect` would remove; nothing is changed.
 
-    Kept are the rows that a stage table of a recipe's last run holds, and all about answers and
-    prompts that a version's rows or ledger name.
+    Kept are imported answers, those that a recipe's last run holds or that its present target asks
+    for (also while it is not finished), and all that a version's rows or ledger name; with an answer
+    its verdicts, of whatever verifier version, and with it or its prompt their features.
     """
     needed = _needed(home)
     rows: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
-    # A verdict of an older verifier version stays while a version names its answer.
-    owner = {"rollouts": "rollout_id", "verdicts": "rollout_id", "features": "row_id"}
-    for name in _STORES:
+    with open_store(home, "rollouts") as store:
+        columns = ["prompt_id", "policy", "template", "sampler", "recipe_seed"]
+        table = store.all(columns).to_pylist()
+    gone = [row["rollout_id"] for row in table if not _wanted(row, needed)]
+    alive = needed.names | ({row["rollout_id"] for row in table} - set(gone))
+    rows["rollouts"], kept["rollouts"] = gone, len(table) - len(gone)
+    for name, owner in (("verdicts", "rollout_id"), ("features", "row_id")):
         with open_store(home, name) as store:
-            table = store.all([owner[name]])
-            keys = table[store.key].to_pylist()
-            owners = table[owner[name]].to_pylist()
-        rows[name] = [k for k, o in zip(keys, owners, strict=True) if o not in needed]
+            found = store.all([owner])
+            keys, owners = found[store.key].to_pylist(), found[owner].to_pylist()
+        rows[name] = [k for k, o in zip(keys, owners, strict=True) if o not in alive]
         kept[name] = len(keys) - len(rows[name])
     return Garbage(rows, kept, _leftovers(home))
 
@@ -52,9 +62,13 @@ def collect(home: Path) -> Garbage:
 
     Raises StoreLocked where a run is writing.
     """
-    garbage = find(home)
-    for name in _STORES:
-        with open_store(home, name, write=True, wait=False) as store:
+    with contextlib.ExitStack() as held:
+        stores = {
+            name: held.enter_context(open_store(home, name, write=True, wait=False))
+            for name in _STORES
+        }
+        garbage = find(home)
+        for name, store in stores.items():
             if garbage.rows[name]:
                 store.delete(garbage.rows[name])
                 store.compact()
@@ -66,19 +80,43 @@ def collect(home: Path) -> Garbage:
     return garbage
 
 
-def _needed(home: Path) -> set[str]:
-    """Names of prompts and rollouts that something still refers to."""
-    needed: set[str] = set()
-    for stage, columns in (("prompts", ["prompt_id"]), ("rollouts", ["rollout_id"])):
-        for path in home.glob(f".stages/*/{stage}.parquet"):
-            table = pq.read_table(path, columns=columns)
-            needed.update(table[columns[0]].to_pylist())
+@dataclass(frozen=True)
+class _Needed:
+    """`names` of prompts and rollouts that something refers to; for each recipe the prompts and the
+    target (see `Workspace.note_target`) of its last run."""
+
+    names: set[str]
+    targets: list[tuple[set[str], dict[str, Any]]]
+
+
+def _wanted(row: dict[str, Any], needed: _Needed) -> bool:
+    if row["rollout_id"] in needed.names or row["template"] == IMPORTED:
+        return True
+    return any(
+        row["prompt_id"] in prompts and all(row[key] == value for key, value in target.items())
+        for prompts, target in needed.targets
+    )
+
+
+def _needed(home: Path) -> _Needed:
+    names: set[str] = set()
+    targets: list[tuple[set[str], dict[str, Any]]] = []
+    for folder in home.glob(".stages/*/"):
+        prompts = set(_column(folder / "prompts.parquet", "prompt_id"))
+        names |= prompts | set(_column(folder / "rollouts.parquet", "rollout_id"))
+        target = folder / "target.json"
+        if target.is_file():
+            targets.append((prompts, json.loads(target.read_text())))
     for folder in home.iterdir() if home.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith("."):
             for version in list_versions(folder):
                 if not version.problem:
-                    needed |= _named_by(version)
-    return needed
+                    names |= _named_by(version)
+    return _Needed(names, targets)
+
+
+def _column(path: Path, name: str) -> list[str]:
+    return pq.read_table(path, columns=[name])[name].to_pylist() if path.is_file() else []
 
 
 def _named_by(version: Version) -> set[str]:
@@ -96,7 +134,8 @@ def _named_by(version: Version) -> set[str]:
 
 
 def _leftovers(home: Path) -> list[Path]:
-    found = list(home.glob(".stages/*/*.tmp"))
+    oldest = time.time() - _YOUNG_SECONDS  # what is younger may be about to be renamed
+    found = [p for p in home.glob(".stages/*/*.tmp") if p.stat().st_mtime < oldest]
     for folder in home.iterdir() if home.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith("."):
             found += stale_temporaries(folder)

@@ -43,6 +43,11 @@ class Workspace:
     home: Path
     name: str
 
+    @property
+    def run_lock(self) -> Path:
+        """Locked while a run of this recipe writes its tables."""
+        return self.home / ".stages" / self.name / "run"
+
     def table_path(self, stage: str) -> Path:
         return self.home / ".stages" / self.name / f"{stage}.parquet"
 
@@ -87,12 +92,21 @@ class Workspace:
             try:
                 pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
                 file.flush()
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
                 os.fsync(file.fileno())
                 Path(file.name).replace(path)
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
         return version
+
+    def note_target(self, target: str) -> None:
+        """Remember which answers this recipe's run asks for, for as long as its table is old."""
+        path = self.table_path("rollouts").with_name("target.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(target)
+        temporary.replace(path)
 
     def rollouts(self, *, write: bool = False, **lock: Any) -> Store:
         return open_store(self.home, "rollouts", write=write, **lock)
@@ -123,6 +137,12 @@ def open_store(
     columns, key, index = _STORES[name]
     path = home / ".store" / f"{name}.sqlite"
     return Store(path, columns, key, index=index, write=write, wait=wait, on_wait=on_wait)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def content_hash(table: pa.Table) -> str:

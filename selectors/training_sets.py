@@ -55,9 +55,12 @@ def sft(config: SFTSet, signals: Signals, stage: str = "training_set/sft") -> Ch
     """Verified answers; the ledger's rows are rollouts.
 
     Among the answers that pass, the best by score come first (then by name), per prompt, per
-    cluster and in the whole.
+    cluster and in the whole. Where a prompt has several references, an answer counts once: for a
+    task that it is right for, if there is one.
     """
-    answers = _answers(signals)
+    right_first = [pl.col("verdict") != "correct", pl.col("task_id")]
+    answers = _answers(signals).sort("rollout_id", *right_first)
+    answers = answers.unique("rollout_id", keep="first", maintain_order=True)
     scores = _frame(signals.scores, ["rollout_id", "score", "selected"])
     sieve = Sieve(answers.join(scores, on="rollout_id", how="left"), "rollout_id", stage)
     sieve.require(
@@ -68,26 +71,26 @@ def sft(config: SFTSet, signals: Signals, stage: str = "training_set/sft") -> Ch
         detail=pl.col("detail"),
     )
     _band(sieve, config)
-    # Of equal answers to one task the first by name stays, whatever its score: they score alike.
+    # Of equal answers to one prompt the first by name stays, whatever its score: they score alike.
     sieve.rows = sieve.rows.sort("rollout_id")
     sieve.require(
         "duplicate_answer",
-        pl.struct("task_id", "completion").is_first_distinct(),
-        detail=pl.lit("same text as another answer to this task"),
+        pl.struct("prompt_id", "completion").is_first_distinct(),
+        detail=pl.lit("same text as another answer to this prompt"),
     )
     if config.uds:
         sieve.require(
             "uds", pl.col("selected"), value=pl.col("score"), threshold="selected in its batch"
         )
     best = [-pl.col("score"), pl.col("rollout_id")]
-    sieve.top("per_prompt", config.per_prompt, best, within="task_id")
+    sieve.top("per_prompt", config.per_prompt, best, within="prompt_id")
     if config.per_cluster:
         sieve.top("per_cluster", config.per_cluster, best, within="cluster")
     if config.budget:
         sieve.top("budget", config.budget, best)
     weight = pl.lit(1.0)
     if config.weighting == "per_prompt":
-        weight = 1.0 / pl.len().over("task_id")
+        weight = 1.0 / pl.len().over("prompt_id")
     rows = sieve.rows.with_columns(weight=weight).to_dicts()
     for row in rows:
         row["id"] = digest("sft/1", [row["task_id"], row["rollout_id"]])

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.pipeline.contracts import Completion, Engine, EngineError, Identity, Sampling
-from winnow.pipeline.names import Message, rollout_id, rollout_seed
+from winnow.pipeline.names import Message, canonical_json, rollout_id, rollout_seed
 from winnow.pipeline.store.store import AsyncWriter
 
 PERMANENT = "permanent: "  # an error that another try cannot mend starts so
@@ -36,14 +36,27 @@ class Target:
     max_tokens: int
     max_attempts: int
 
+    @property
+    def name(self) -> str:
+        """Canonical JSON of the columns that all its rollouts share."""
+        return canonical_json(
+            {
+                "policy": self.identity.policy,
+                "template": self.identity.template,
+                "sampler": self.sampling.name,
+                "recipe_seed": self.seed,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Missing:
-    """One answer to draw."""
+    """One answer to draw; `failures` counts the earlier tries that ended in an error."""
 
     prompt_id: str
     index: int
     attempt: int
+    failures: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,14 +72,19 @@ class Plan:
 
 
 def plan(
-    prompt_ids: Iterable[str], stored: pa.Table, target: Target, *, settle: bool = False
+    prompt_ids: Iterable[str],
+    stored: pa.Table,
+    target: Target,
+    *,
+    settle: bool = False,
+    retry: bool = False,
 ) -> Plan:
     """Which answers exist and which must be drawn.
 
     `stored` holds the PLAN_COLUMNS of the rollouts of these prompts. At each index the first attempt
     that is valid under the target's limit counts; where none is, the next attempt is missing, unless
-    the index has failed for good. With `settle`, an index whose last try failed takes that failure
-    as its row instead of being missing.
+    the index has failed for good under this limit. With `settle`, an index whose last try failed
+    takes that failure as its row instead of being missing; with `retry`, no failure is for good.
     """
     attempts: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in stored.to_pylist():
@@ -83,12 +101,14 @@ def plan(
         for index in range(target.n):
             tries = sorted(attempts.get((prompt, index), ()), key=lambda row: row["attempt"])
             chosen = next((row for row in tries if _valid(row, target.max_tokens)), None)
-            chosen = chosen or _failure(tries, 1 if settle else target.max_attempts)
+            if chosen is None and not retry:
+                chosen = _failure(tries, target, settle)
             if chosen:
                 names.append(chosen["rollout_id"])
             else:
                 attempt = tries[-1]["attempt"] + 1 if tries else 0
-                missing.setdefault(prompt, []).append(Missing(prompt, index, attempt))
+                failures = sum(row["finish_reason"] == "error" for row in tries)
+                missing.setdefault(prompt, []).append(Missing(prompt, index, attempt, failures))
     return Plan(names, missing)
 
 
@@ -99,10 +119,15 @@ def _valid(row: Row, max_tokens: int) -> bool:
     return bool(row["finish_reason"] == "length" and row["max_tokens"] == max_tokens)
 
 
-def _failure(tries: Sequence[Row], max_attempts: int) -> Row | None:
+def _failure(tries: Sequence[Row], target: Target, settle: bool) -> Row | None:
     """The failure that stands for an index: a permanent one, or one after enough tries."""
-    errors = [row for row in tries if row["finish_reason"] == "error"]
-    if errors and (len(errors) >= max_attempts or errors[-1]["error"].startswith(PERMANENT)):
+    errors = [
+        row
+        for row in tries
+        if row["finish_reason"] == "error" and row["max_tokens"] == target.max_tokens
+    ]
+    enough = 1 if settle else target.max_attempts
+    if errors and (len(errors) >= enough or errors[-1]["error"].startswith(PERMANENT)):
         return errors[-1]
     return None
 
@@ -152,8 +177,7 @@ async def draw(
 async def _ask(
     engine: Engine, messages: Sequence[Message], request: Missing, target: Target
 ) -> Row:
-    where = (request.prompt_id, target.seed, request.index, request.attempt)
-    seed = rollout_seed(*where)
+    seed = rollout_seed(request.prompt_id, target.seed, request.index, request.failures)
     error: str | None = None
     try:
         answer = await engine.complete(
@@ -189,12 +213,17 @@ def rollout_row(
         "recipe_seed": target.seed,
         "index": index,
         "attempt": attempt,
-        "completion": answer.text if answer else "",
+        "completion": _encodable(answer.text) if answer else "",
         "token_ids": answer.token_ids if answer else None,
         "logprob_sum": answer.logprob_sum if answer else None,
         "n_tokens": answer.n_tokens if answer else 0,
         "finish_reason": answer.finish_reason if answer else "error",
         "max_tokens": target.max_tokens,
         "seed": seed,
-        "error": error,
+        "error": _encodable(error) if error else None,
     }
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates, which no file can hold, as question marks."""
+    return text.encode("utf-8", "replace").decode()

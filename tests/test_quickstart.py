@@ -125,8 +125,9 @@ def test_dagster_finds_what_the_command_made_and_samples_only_the_rest(
         )
     monkeypatch.setenv("WINNOW_HOME", str(fresh))
     from winnow.assets.definitions import build
+    from winnow.assets.snapshot import read_all
 
-    job = build(fresh).resolve_implicit_global_asset_job_def()
+    job = build(read_all(fresh), fresh).resolve_implicit_global_asset_job_def()
     with dg.instance_for_test() as instance:
         result = job.execute_in_process(instance=instance)
         assert result.success

@@ -30,6 +30,7 @@ import pyarrow as pa
 from winnow.pipeline.errors import WinnowError
 
 Row = Mapping[str, Any]
+_ROWS = 100_000  # rows per chunk of a table that is read
 _CHUNK = 500  # keys per SELECT, below SQLite's limit of bound variables
 _PACKED = {pa.int32(): ("i", "<i4"), pa.float32(): ("f", "<f4")}  # array's code, numpy's
 
@@ -84,19 +85,27 @@ class Store:
             db.execute(f"CREATE TABLE IF NOT EXISTS rows ({columns})")
             for name in index:
                 db.execute(f'CREATE INDEX IF NOT EXISTS "by_{name}" ON rows ("{name}")')
-        elif self.path.exists():
-            db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, check_same_thread=False)
         else:
-            db = sqlite3.connect(":memory:", check_same_thread=False)
-            names = ", ".join(f'"{name}"' for name in self.schema.names)
-            db.execute(f"CREATE TABLE rows ({names})")
-        found = [row[1] for row in db.execute("PRAGMA table_info(rows)")]
+            db = self._reader()
+        found = _columns(db)
         if found and sorted(found) != sorted(self.schema.names):
             db.close()
             raise WinnowError(
                 f"{self.path}: written by another version of winnow (columns {', '.join(found)}); "
                 "use another home folder, or the version that wrote it"
             )
+        return db
+
+    def _reader(self) -> sqlite3.Connection:
+        if self.path.exists():
+            address = f"{self.path.resolve().as_uri()}?mode=ro"
+            db = sqlite3.connect(address, uri=True, check_same_thread=False)
+            if _columns(db):
+                return db
+            db.close()  # its writer died before it had made the table
+        db = sqlite3.connect(":memory:", check_same_thread=False)
+        names = ", ".join(f'"{name}"' for name in self.schema.names)
+        db.execute(f"CREATE TABLE rows ({names})")
         return db
 
     # Reading
@@ -144,9 +153,12 @@ class Store:
     def _table(self, rows: Iterable[tuple[Any, ...]], fields: pa.Schema) -> pa.Table:
         at = fields.names.index(self.key)
         ordered = sorted(rows, key=lambda row: row[at])
-        columns = list(zip(*ordered, strict=True)) if ordered else [()] * len(fields)
-        arrays = [_decode(c, f.type) for c, f in zip(columns, fields, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=fields)
+        parts = [fields.empty_table()]
+        for start in range(0, len(ordered), _ROWS):  # one Arrow array holds 2^31 list items at most
+            columns = zip(*ordered[start : start + _ROWS], strict=True)
+            arrays = [_decode(c, f.type) for c, f in zip(columns, fields, strict=True)]
+            parts.append(pa.Table.from_arrays(arrays, schema=fields))
+        return pa.concat_tables(parts)
 
     # Writing
 
@@ -249,9 +261,11 @@ class AsyncWriter:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock that writers of the store at `path` take."""
-    handle = _lock(path, wait, None)
+def locked(
+    path: Path, *, wait: bool = True, on_wait: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold `<path>.lock`, as a writer of the store at `path` does; the options are `Store`'s."""
+    handle = _lock(path, wait, on_wait)
     try:
         yield
     finally:
@@ -282,6 +296,10 @@ def _lock(path: Path, wait: bool, on_wait: Callable[[str], None] | None) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _columns(db: sqlite3.Connection) -> list[str]:
+    return [row[1] for row in db.execute("PRAGMA table_info(rows)")]
 
 
 def _quoted(fields: pa.Schema) -> str:
@@ -326,7 +344,7 @@ def _decode(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     lengths = np.array([0 if v is None else len(v) // width for v in values], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     flat = np.frombuffer(b"".join(v for v in values if v is not None), dtype=packed)
-    missing = pa.array([v is None for v in values], type=pa.bool_()) if values else None
+    missing = pa.array([v is None for v in values], type=pa.bool_())
     return pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(flat, type=type_.value_type), type=type_, mask=missing
     )

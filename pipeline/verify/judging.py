@@ -17,7 +17,7 @@ from winnow.pipeline.verify.worker_pool import VerifierPool
 
 Row = Mapping[str, Any]
 
-JUDGED_COLUMNS = ("rollout_id", "prompt_id", "completion", "finish_reason")
+OUT_OF_TIME = ("timeout", "worker_died")  # details that a longer limit may mend
 
 
 class Tasks:
@@ -93,14 +93,29 @@ async def judge_missing(rollouts: Iterable[Row], judge: Judge, *, concurrency: i
             group.create_task(one(row))
 
 
-def missing_verdicts(rollouts: pa.Table, tasks: Tasks, store: Store) -> tuple[set[str], list[str]]:
-    """(names that exist, rollouts that lack a verdict) for `rollouts` (rollout_id, prompt_id)."""
+def missing_verdicts(
+    rollouts: pa.Table, tasks: Tasks, store: Store, timeout_seconds: float
+) -> tuple[set[str], list[str]]:
+    """(names that exist, rollouts that lack a verdict) for `rollouts` (rollout_id, prompt_id).
+
+    Judgements that ran into a lower time limit than the present one are forgotten, and lacking.
+    """
     wanted: dict[str, list[str]] = {}
     ids, prompts = rollouts["rollout_id"].to_pylist(), rollouts["prompt_id"].to_pylist()
     for rollout, prompt in zip(ids, prompts, strict=True):
         wanted[rollout] = tasks.verdict_ids(rollout, prompt)
-    known = store.existing(name for names in wanted.values() for name in names)
-    lacking = [rollout for rollout, names in wanted.items() if not known.issuperset(names)]
+    names = [name for each in wanted.values() for name in each]
+    judged = store.get(names, columns=["verdict", "detail", "seconds"])
+    again = [
+        row["verdict_id"]
+        for row in judged.to_pylist()
+        if row["verdict"] == "unjudged"
+        and row["detail"] in OUT_OF_TIME
+        and row["seconds"] + 1 < timeout_seconds
+    ]
+    store.delete(again)
+    known = set(judged["verdict_id"].to_pylist()) - set(again)
+    lacking = [rollout for rollout, each in wanted.items() if not known.issuperset(each)]
     return known, lacking
 
 

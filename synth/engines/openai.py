@@ -46,8 +46,11 @@ class OpenAIEngine:
     async def complete(
         self, messages: Sequence[Message], sampling: Sampling, *, seed: int, max_tokens: int
     ) -> Completion:
+        logprobs = self._logprobs
         try:
-            return await self._ask(messages, sampling, seed, max_tokens)
+            return await self._ask(messages, sampling, seed, max_tokens, logprobs)
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
+            raise EngineError(f"malformed_reply: {type(error).__name__}: {error}") from error
         except self._openai.AuthenticationError:
             raise UsageError(
                 f"{self._config.base_url} refuses the key in the environment variable "
@@ -59,7 +62,7 @@ class OpenAIEngine:
             ) from None
         except self._openai.BadRequestError as error:
             text = str(error.message)
-            if self._logprobs and "logprob" in text.lower():
+            if logprobs and "logprob" in text.lower():
                 self._logprobs = False  # this server has none; ask again without
                 return await self.complete(messages, sampling, seed=seed, max_tokens=max_tokens)
             too_long = "context" in text.lower() or "too long" in text.lower()
@@ -77,7 +80,12 @@ class OpenAIEngine:
             raise EngineError(f"{type(error).__name__}: {str(error)[:300]}") from None
 
     async def _ask(
-        self, messages: Sequence[Message], sampling: Sampling, seed: int, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        seed: int,
+        max_tokens: int,
+        logprobs: bool,
     ) -> Completion:
         extra: dict[str, Any] = {
             name: value
@@ -95,7 +103,7 @@ class OpenAIEngine:
             top_p=sampling.top_p,
             seed=seed,
             max_tokens=max_tokens,
-            logprobs=True if self._logprobs else None,
+            logprobs=True if logprobs else None,
             extra_body=extra or None,
         )
         if not reply.choices:
@@ -104,7 +112,7 @@ class OpenAIEngine:
         if choice.finish_reason not in ("stop", "length"):
             raise EngineError(f"finish_reason {choice.finish_reason}")
         tokens = choice.logprobs.content if choice.logprobs else None
-        counted = reply.usage.completion_tokens if reply.usage else len(tokens or ())
+        counted = (reply.usage and reply.usage.completion_tokens) or len(tokens or ())
         return Completion(
             text=choice.message.content or "",
             token_ids=None,

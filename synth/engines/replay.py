@@ -13,14 +13,15 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.names import prompt_id, rollout_id
+from winnow.pipeline.names import canonical_json, prompt_id, rollout_id
 from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.sources import files
 from winnow.pipeline.sources.files import Record, Unreadable
 from winnow.pipeline.store.store import Store
+from winnow.pipeline.upkeep import IMPORTED
 from winnow.synth.sampling import Plan
 
-TEMPLATE = "imported"
+TEMPLATE = IMPORTED
 _BATCH = 10_000
 _COLUMNS = ("messages", "prompt", "completion", "index", "finish_reason", "n_tokens", "token_ids",
             "logprob_sum")  # fmt: skip
@@ -83,7 +84,11 @@ def import_rollouts(
         prompt = prompt_id(_messages(row))
         if prompt not in seen:
             seen[prompt] = _Prompt.of(store, prompt, policy, sampler)
-        index = seen[prompt].place(row["completion"], row.get("index"))
+        try:
+            index = seen[prompt].place(row["completion"], row.get("index"))
+        except ValueError as conflict:
+            refused.append((number, str(conflict)))
+            continue
         if index is None:
             known += 1
             continue
@@ -99,30 +104,37 @@ def import_rollouts(
 class _Prompt:
     """Answers that one prompt has already, and those that this file has shown so far."""
 
-    def __init__(self, indices: set[int], texts: Counter[str]) -> None:
-        self._indices, self._stored = indices, texts
+    def __init__(self, answers: dict[int, str]) -> None:
+        self._answers = answers  # by index
+        self._stored = Counter(answers.values())
         self._shown: Counter[str] = Counter()
 
     @classmethod
     def of(cls, store: Store, prompt: str, policy: str, sampler: str) -> "_Prompt":
         columns = ("policy", "template", "sampler", "index", "completion")
-        rows = [
-            row
-            for row in store.get([prompt], "prompt_id", columns=columns).to_pylist()
-            if (row["policy"], row["template"], row["sampler"]) == (policy, TEMPLATE, sampler)
-        ]
-        return cls({row["index"] for row in rows}, Counter(row["completion"] for row in rows))
+        return cls(
+            {
+                row["index"]: row["completion"]
+                for row in store.get([prompt], "prompt_id", columns=columns).to_pylist()
+                if (row["policy"], row["template"], row["sampler"]) == (policy, TEMPLATE, sampler)
+            }
+        )
 
     def place(self, text: str, index: int | None) -> int | None:
-        """The index that this answer gets, None where it is stored already."""
+        """The index that this answer gets, None where it is stored already.
+
+        Raises ValueError where another answer has the index that the row names.
+        """
         if index is None:
             self._shown[text] += 1
             if self._shown[text] <= self._stored[text]:
                 return None
-            index = max(self._indices, default=-1) + 1
-        elif index in self._indices:
-            return None
-        self._indices.add(index)
+            index = max(self._answers, default=-1) + 1
+        elif index in self._answers:
+            if self._answers[index] == text:
+                return None
+            raise ValueError(f"index {index} of this prompt holds another answer")
+        self._answers[index] = text
         return index
 
 
@@ -137,23 +149,44 @@ def _fault(row: Mapping[str, Any]) -> str | None:
     messages, prompt = row.get("messages"), row.get("prompt")
     if messages is None and not isinstance(prompt, str):
         return "has neither `messages` nor a text `prompt`"
-    if messages is not None:
-        whole = isinstance(messages, list) and messages
-        if not whole or not all(
+    if messages is not None and not _is_conversation(messages):
+        return "`messages` is not a list of {role, content}"
+    if not isinstance(row.get("completion"), str):
+        return "has no text `completion`"
+    try:
+        canonical_json([messages, prompt, row["completion"]]).encode()
+    except UnicodeEncodeError:
+        return "holds text that is not Unicode"
+    if row.get("finish_reason") not in (None, "stop", "length"):
+        return f"finish_reason {row['finish_reason']!r} is neither stop nor length"
+    for name in ("index", "n_tokens"):
+        if row.get(name) is not None and not _is_count(row[name]):
+            return f"{name} {row[name]!r} is not a whole number from 0"
+    tokens = row.get("token_ids")
+    if tokens is not None and not (isinstance(tokens, list) and all(map(_is_count, tokens))):
+        return "token_ids is not a list of whole numbers"
+    logprob = row.get("logprob_sum")
+    if logprob is not None and (isinstance(logprob, bool) or not isinstance(logprob, int | float)):
+        return f"logprob_sum {logprob!r} is not a number"
+    return None
+
+
+def _is_conversation(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
             isinstance(m, Mapping)
             and isinstance(m.get("role"), str)
             and isinstance(m.get("content"), str)
-            for m in messages
-        ):
-            return "`messages` is not a list of {role, content}"
-    if not isinstance(row.get("completion"), str):
-        return "has no text `completion`"
-    if row.get("finish_reason") not in (None, "stop", "length"):
-        return f"finish_reason {row['finish_reason']!r} is neither stop nor length"
-    index = row.get("index")
-    if index is not None and (not isinstance(index, int) or index < 0):
-        return f"index {index!r} is not a number from 0"
-    return None
+            for m in value
+        )
+    )
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a value fits the store's 32-bit columns."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def _row(

@@ -4,14 +4,16 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 import pytest
 
 from winnow.cli import main as cli
+from winnow.pipeline.contracts import Completion, Identity, Sampling
 from winnow.pipeline.publish.version import resolve
-from winnow.pipeline.workspace import Workspace
+from winnow.pipeline.workspace import Workspace, open_store
+from winnow.synth.sampling import Target, rollout_row
 
 TASKS = 12
 RECIPE = """
@@ -157,6 +159,78 @@ def test_another_threshold_publishes_one_set_anew_and_diff_tells_why(user: User)
     assert "asked: 0.1 to 0.5" in done.out
 
 
+def test_build_refuses_signals_that_were_made_from_another_recipe(user: User) -> None:
+    for old, new, stage in (
+        ("policy: teacher", "policy: somebody", "rollouts"),
+        ("n: 4", "n: 2", "rollouts"),
+        ("uds: false", "uds: true", "scores"),
+        ("k: 3", "k: 2", "clusters"),
+    ):
+        text = RECIPE.format(source=user.recipe.parent / "sums.jsonl")
+        original = user.recipe.read_text()
+        assert old in text
+        changed = original.replace(old, new)
+        if "uds: true" in new:
+            changed += "uds: {model: smollm2-135m-instruct}\n"
+        user.recipe.write_text(changed)
+        done = user.at_home("build", str(user.recipe))
+        user.recipe.write_text(original)
+        assert done.code == 2
+        assert stage in done.err
+        assert "`winnow run` brings them up to date" in done.err
+    assert user.at_home("build", str(user.recipe)).code == 0
+
+
+def test_looking_changes_nothing_that_build_finds(user: User) -> None:
+    before = _version(user)
+    assert user.at_home("check", str(user.recipe), "--limit", "2").code == 0
+    assert user.at_home("build", str(user.recipe)).code == 0
+    assert _version(user) == before
+
+
+def test_a_limited_run_is_not_built_upon(user: User) -> None:
+    user.at_home("run", str(user.recipe), "--limit", "2")
+    assert user.at_home("build", str(user.recipe)).code == 2
+    assert user.at_home("run", str(user.recipe)).code == 0
+
+
+@pytest.mark.parametrize("change", ["seed: 5", "holdout: 0.5"])
+def test_one_set_is_not_built_beside_others_with_another_holdout(user: User, change: str) -> None:
+    user.recipe.write_text(user.recipe.read_text() + change + "\n")
+    user.at_home("run", str(user.recipe))
+    other = user.recipe.read_text().replace(change, "")
+    user.recipe.write_text(other)
+    if change.startswith("seed"):
+        user.at_home("check", str(user.recipe))
+    done = user.at_home("build", str(user.recipe), "--split", "sft")
+    assert done.code == 2
+
+
+def test_a_source_without_a_single_prompt(user: User) -> None:
+    source = user.home.parent / "empty.jsonl"
+    source.write_text('{"prompt": "no answer", "answer": null}\n')
+    user.recipe.write_text(RECIPE.format(source=source))
+    done = user.at_home("run", str(user.recipe))
+    assert done.code == 0, done.err
+    assert "1 missing_answer" in done.out
+
+
+def test_a_prompt_with_two_references_counts_once_in_sft(user: User) -> None:
+    source = user.home.parent / "twice.jsonl"
+    rows = [{"prompt": "What is 3 + 3?", "answer": a} for a in ("6", "6.0", "7")]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    user.recipe.write_text(RECIPE.format(source=source))
+    assert user.at_home("run", str(user.recipe)).code == 0
+    work = Workspace(user.home, "sums")
+    sft = resolve("sums", user.home).table("sft").to_pylist()
+    assert [row["messages"][0]["content"] for row in sft] == ["What is 3 + 3?"]
+    assert sft[0]["pass_rate"] == 0.75
+    ledger = [r for r in work.read("ledger").to_pylist() if r["stage"] == "training_set/sft"]
+    assert len({r["row_id"] for r in ledger}) == len(ledger) == 4
+    told = user.at_home("why", sft[0]["prompt_id"]).out
+    assert told.count("reference:") == 3
+
+
 def test_why_tells_the_whole_life_of_a_kept_and_of_a_dropped_row(user: User) -> None:
     sft = datasets.load_dataset(str(user.home / "sums" / _version(user)), "sft", split="train")
     done = user.at_home("why", sft[0]["task_id"])
@@ -175,17 +249,35 @@ def test_why_tells_the_whole_life_of_a_kept_and_of_a_dropped_row(user: User) -> 
     assert "missing_answer" in user.at_home("why", missing["row_id"]).out
 
 
-def test_gc_says_first_and_keeps_what_versions_need(user: User) -> None:
-    extra = user.home.parent / "extra.jsonl"
-    extra.write_text(json.dumps({"prompt": "unrelated", "completion": "x"}))
-    user.at_home("import-rollouts", str(extra), "--policy", "other")
+def _drawn(user: User, prompt: str, seed: int) -> dict[str, Any]:
+    """Store an answer that an engine gave to `prompt`; gives its row."""
+    sampling = Target(Identity("model@1", "chat"), Sampling(), seed, 1, 50, 1)
+    answer = Completion("text", None, None, 1, "stop")
+    row = rollout_row(prompt, sampling, 0, 0, 1, answer, None)
+    with open_store(user.home, "rollouts", write=True) as store:
+        store.put([row])
+    Workspace(user.home, "sums").note_target(sampling.name)
+    return row
+
+
+def test_gc_says_first_and_keeps_what_is_needed(user: User) -> None:
+    prompt = Workspace(user.home, "sums").read("prompts")["prompt_id"][0].as_py()
+    _drawn(user, prompt, 1)  # its target is replaced by the next one
+    _drawn(user, prompt, 2)  # a run that is not finished: its table is not written yet
     said = user.at_home("gc")
-    assert "rollouts: 1 would go, 48 kept" in said.out
-    assert "rollouts: 1 removed, 48 kept" in user.at_home("gc", "--delete").out
+    assert "rollouts: 1 would go, 49 kept" in said.out
+    assert "rollouts: 1 removed, 49 kept" in user.at_home("gc", "--delete").out
     assert "nothing to remove" in user.at_home("gc").out
     done = user.at_home("run", str(user.recipe))
     assert done.code == 0
     assert (user.home / "sums" / _version(user)).is_dir()
+
+
+def test_gc_refuses_while_a_run_is_writing(user: User) -> None:
+    with open_store(user.home, "verdicts", write=True):
+        done = user.at_home("gc", "--delete")
+    assert done.code == 1
+    assert "is writing to it" in done.err
 
 
 def test_importing_twice_adds_nothing_and_a_grown_file_only_what_is_new(user: User) -> None:
@@ -195,6 +287,41 @@ def test_importing_twice_adds_nothing_and_a_grown_file_only_what_is_new(user: Us
     done = user.at_home("import-rollouts", str(answers), "--policy", "teacher")
     assert "1 added, 48 were there already, 1 refused" in done.out
     assert "row 49" in done.out
+
+
+BAD_ROLLOUTS = [
+    ({"completion": "x"}, "neither `messages` nor"),
+    ({"prompt": "p"}, "no text `completion`"),
+    ({"prompt": "p", "completion": 3}, "no text `completion`"),
+    ({"messages": "p", "completion": "x"}, "`messages` is not"),
+    ({"messages": [{"role": "user"}], "completion": "x"}, "`messages` is not"),
+    ({"prompt": "p", "completion": "\ud83d"}, "not Unicode"),
+    ({"prompt": "p", "completion": "x", "finish_reason": "error"}, "neither stop nor length"),
+    ({"prompt": "p", "completion": "x", "n_tokens": "abc"}, "n_tokens"),
+    ({"prompt": "p", "completion": "x", "n_tokens": -5}, "n_tokens"),
+    ({"prompt": "p", "completion": "x", "index": 2**40}, "index"),
+    ({"prompt": "p", "completion": "x", "index": True}, "index"),
+    ({"prompt": "p", "completion": "x", "logprob_sum": "x"}, "logprob_sum"),
+    ({"prompt": "p", "completion": "x", "token_ids": [1.5]}, "token_ids"),
+]
+
+
+@pytest.mark.parametrize(("row", "part"), BAD_ROLLOUTS)
+def test_a_bad_rollout_is_refused_and_costs_no_other(
+    user: User, row: dict[str, Any], part: str
+) -> None:
+    answers = user.home.parent / "some.jsonl"
+    good = {"prompt": "q", "completion": "y", "index": 0}
+    clash = {**good, "completion": "z"}
+    answers.write_text("\n".join(map(json.dumps, (row, good, clash))))
+    done = user.at_home("import-rollouts", str(answers), "--policy", "t")
+    assert done.code == 0
+    assert "1 added, 0 were there already, 2 refused" in done.out
+    assert "row 0: " in done.out
+    assert part in done.out
+    assert "index 0 of this prompt holds another answer" in done.out
+    with open_store(user.home, "rollouts") as store:
+        assert store.all().num_rows == 49
 
 
 WRONG = [
@@ -239,7 +366,8 @@ def test_terminal_escapes_in_a_row_are_made_visible(user: User) -> None:
     source = user.home.parent / "hostile.jsonl"
     source.write_text(json.dumps({"prompt": "\x1b[2J\x1b]0;owned\x07hi", "answer": "1"}))
     user.recipe.write_text(RECIPE.format(source=source))
-    user.at_home("check", str(user.recipe))
+    done = user.at_home("run", str(user.recipe))  # a recipe without a single answer
+    assert done.code == 0, done.err
     (task,) = Workspace(user.home, "sums").read("prompts")["task_id"].to_pylist()
     done = user.at_home("why", task)
     assert done.code == 0

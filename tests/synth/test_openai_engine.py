@@ -129,6 +129,29 @@ def test_a_server_without_log_probabilities_is_asked_without() -> None:
     assert len(asked) == 2
 
 
+def test_requests_in_flight_learn_together_that_there_are_no_log_probabilities() -> None:
+    def script(number: int, body: dict[str, Any]) -> Reply:
+        return _bad(400, "logprobs is not supported") if body.get("logprobs") else _good()
+
+    async def main(url: str) -> list[Completion]:
+        engine = OpenAIEngine(Config(type="openai", model="m", base_url=url))
+        calls = [engine.complete(PROMPT, Sampling(), seed=s, max_tokens=9) for s in range(8)]
+        try:
+            return list(await asyncio.gather(*calls))
+        finally:
+            await engine.close()
+
+    with _server(script) as (url, _):
+        assert {found.text for found in asyncio.run(main(url))} == {"hello"}
+
+
+@pytest.mark.parametrize("reply", [(200, []), (200, {}), (200, {"choices": [{"message": None}]})])
+def test_a_malformed_reply_costs_the_request(reply: Any) -> None:
+    with _server(lambda n, body: reply) as (url, _):
+        with pytest.raises(EngineError):
+            _ask(url)
+
+
 @pytest.mark.parametrize(
     ("reply", "part"),
     [(_bad(401, "bad key"), "OPENAI_API_KEY"), (_bad(404, "no model"), "engine.model")],

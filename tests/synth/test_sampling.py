@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from winnow.pipeline import schema
 from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
-from winnow.pipeline.names import Message
+from winnow.pipeline.names import Message, rollout_seed
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.synth import sampling
 from winnow.synth.sampling import Target
@@ -51,6 +51,39 @@ def test_nothing_stored_means_everything_is_missing() -> None:
 def test_what_is_stored_is_never_drawn_again() -> None:
     assert _missing(_row(0), _row(2)) == [(1, 0)]
     assert _missing(_row(0), _row(1), _row(2)) == []
+
+
+def test_a_failure_stands_only_under_the_limit_that_it_happened_at() -> None:
+    gone = _failure(0, f"{sampling.PERMANENT}bad_request")
+    assert _missing(gone, n=1) == []
+    assert _missing(gone, n=1, max_tokens=50) == [(0, 1)]
+
+
+def test_errors_are_drawn_again_when_the_user_asks() -> None:
+    gone = _failure(0, f"{sampling.PERMANENT}bad_request")
+    found = sampling.plan(["p"], _stored(gone), _target(n=1), retry=True)
+    assert found.n_missing == 1
+
+
+def test_another_limit_keeps_an_answer_s_random_stream(tmp_path: Path) -> None:
+    """A fresh stream would give answers that were too long a second chance to be short."""
+    cut = _row(0, finish_reason="length", n_tokens=100, max_tokens=100)
+    found = sampling.plan(["p"], _stored(cut), _target(n=1, max_tokens=200))
+    engine = Scripted()
+    _draw(tmp_path, engine, ["p"])
+    assert found.missing["p"][0].failures == 0
+    first = rollout_seed("p", 0, 0)
+    assert engine.asked[0] == ("p", first)
+    assert rollout_seed("p", 0, 0, failures=1) != first
+
+
+def test_text_that_no_file_can_hold_is_stored_with_marks(tmp_path: Path) -> None:
+    class Odd(Scripted):
+        async def complete(self, *args: Any, **options: Any) -> Completion:
+            return Completion("half an emoji: \ud83d", None, None, 1, "stop")
+
+    rows, _ = _draw(tmp_path, Odd(), ["p"])
+    assert set(rows["completion"].to_pylist()) == {"half an emoji: ?"}
 
 
 def test_a_larger_n_asks_for_the_new_indices_only() -> None:

@@ -111,8 +111,8 @@ def _print_life(life: "Life", limit: int) -> None:
     typer.echo(f"{life.kind} {life.row_id} in recipe {life.recipe}")
     if life.prompt:
         p = life.prompt
-        typer.echo(f"  from {plain(p['source'])}, row {p['source_index']}; domain {p['domain']}; "
-                  f"licence {p['licence']}; template {p['template_id'][:8]}")  # fmt: skip
+        typer.echo(f"  from {plain(p['source'])}, row {p['source_index']}; domain {short(p['domain'])}; "
+                  f"licence {short(p['licence'])}; template {p['template_id'][:8]}")  # fmt: skip
         for message in p["messages"]:
             typer.echo(f"  {plain(message['role'])}: {short(message['content'], 300)}")
         typer.echo(f"  reference: {short(p['answer'], 120)}  (verifier {p['verifier']})")

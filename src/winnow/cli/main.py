@@ -78,7 +78,9 @@ def _run(debug: bool) -> int:
 
 
 def _say(text: str) -> None:
-    print(" ".join(text.split()), file=sys.stderr)
+    # What a source or a server said can stand in an error; it must not move the cursor.
+    line = " ".join(text.split())
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
 
 
 if __name__ == "__main__":

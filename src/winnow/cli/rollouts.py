@@ -42,7 +42,12 @@ def import_rollouts(
     from winnow.synth.engines.replay import read_file
 
     rows = islice(read_file(file), limit)
-    with open_store(home, "rollouts", write=True) as store:
+    with open_store(
+        home,
+        "rollouts",
+        write=True,
+        on_wait=lambda who: typer.echo(f"waiting for process {who}, which is writing here"),
+    ) as store:
         found = put(rows, store, policy=policy, sampler=sampler)
     typer.echo(
         f"{found.added} added, {found.known} were there already, {len(found.refused)} refused"

@@ -1,8 +1,9 @@
 """`winnow run` and `winnow check`."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +20,17 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
 
 
-def run(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) -> None:
+def run(
+    recipe: RecipePath,
+    home: Home = DEFAULT_HOME,
+    limit: Limit = None,
+    retry_errors: Annotated[
+        bool,
+        typer.Option(
+            "--retry-errors", help="Ask anew also for answers whose failure was taken for final."
+        ),
+    ] = False,
+) -> None:
     """Make whatever a recipe's training set still lacks, and publish it.
 
     Answers, verdicts and features that exist under their names are used as they are; a run that was
@@ -31,7 +42,7 @@ def run(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) -> N
     from winnow.stages.base import Context
 
     with TerminalProgress() as progress:
-        ctx = Context.of(recipe, home, limit, progress)
+        ctx = replace(Context.of(recipe, home, limit, progress), retry_errors=retry_errors)
         report = chain.run(ctx, lambda result: progress.note(_line(result)))
         report_run(home, ctx, report.stages)
     summary(report)

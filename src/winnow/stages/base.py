@@ -17,12 +17,16 @@ from winnow.pipeline.workspace import Workspace, default_home
 
 @dataclass(frozen=True)
 class Context:
-    """One run: a recipe, its folders, who listens, and how many source rows to look at."""
+    """One run: a recipe, its folders, who listens, and how many source rows to look at.
+
+    `retry_errors`: draw anew also those answers whose failure stands for good.
+    """
 
     recipe: Recipe
     workspace: Workspace
     limit: int | None = None
     progress: Progress = field(default_factory=Silent)
+    retry_errors: bool = False
 
     @classmethod
     def of(
@@ -37,8 +41,8 @@ class Context:
         return cls(recipes.load(path), workspace, limit, progress or Silent())
 
     def waits(self, holder: str) -> None:
-        """Tell that another process holds a store."""
-        self.progress.note(f"waiting for process {holder}, which is writing to the store")
+        """Tell that another process holds a lock."""
+        self.progress.note(f"waiting for process {holder}, which is writing here")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from winnow.pipeline.publish.version import Version
+from winnow.pipeline.store.store import locked
 from winnow.stages import (
     clusters,
     difficulty,
@@ -42,19 +43,21 @@ class Report:
 
 
 def run(ctx: Context, on_stage: Callable[[StageResult], None] = lambda result: None) -> Report:
-    """Materialise what is missing, and publish."""
-    results: list[StageResult] = []
-    for stage in STAGES.values():
-        results.append(stage(ctx))
-        on_stage(results[-1])
-    costs = {result.stage: dict(result.cost) for result in results if not result.skipped}
-    published, version = training_set.run(ctx, costs=costs)
-    results.append(published)
-    on_stage(published)
-    return Report(results, version)
+    """Materialise what is missing, and publish. One run of a recipe at a time: a second one waits."""
+    with locked(ctx.workspace.run_lock, on_wait=ctx.waits):
+        results: list[StageResult] = []
+        for stage in STAGES.values():
+            results.append(stage(ctx))
+            on_stage(results[-1])
+        costs = {result.stage: dict(result.cost) for result in results if not result.skipped}
+        published, version = training_set.run(ctx, costs=costs)
+        results.append(published)
+        on_stage(published)
+        return Report(results, version)
 
 
 def build(ctx: Context, only: Collection[str] | None = None) -> Report:
     """Publish anew from recorded signals; never samples, embeds or scores."""
-    published, version = training_set.run(ctx, only=only)
+    with locked(ctx.workspace.run_lock, on_wait=ctx.waits):
+        published, version = training_set.run(ctx, only=only)
     return Report([published], version)

@@ -10,10 +10,10 @@ from winnow.stages.base import Context, StageResult, fingerprint, timed
 VERSION = "1"
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `clusters`."""
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
     work, config = ctx.workspace, ctx.recipe.clusters
-    mark = fingerprint(
+    return fingerprint(
         ctx,
         "clusters",
         VERSION,
@@ -23,15 +23,21 @@ def run(ctx: Context) -> StageResult:
             "seed": ctx.recipe.seed,
         },
     )
-    skipped = work.holds("clusters", mark)
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `clusters`."""
+    work, config = ctx.workspace, ctx.recipe.clusters
+    mark_now = mark(ctx)
+    skipped = work.holds("clusters", mark_now)
     with timed() as clock:
         if not skipped:
             from winnow.pipeline.features.clusters import kmeans, project_2d
 
             table = work.read("embeddings")
             column = table["embedding"].combine_chunks()
-            vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
             if len(column):
+                vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
                 found = kmeans(
                     vectors,
                     config.k,
@@ -49,7 +55,7 @@ def run(ctx: Context) -> StageResult:
             work.write(
                 "clusters",
                 pa.table([table["prompt_id"].combine_chunks(), *arrays], schema=schema.CLUSTERS),
-                mark,
+                mark_now,
             )
     clusters = set(work.read("clusters", ["cluster"])["cluster"].to_pylist())
     return StageResult(

@@ -4,13 +4,14 @@ from winnow.pipeline.estimate.difficulty import difficulty
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
 VERSION = "1"
+_COLUMNS = ["rollout_id", "policy", "template", "sampler", "finish_reason"]
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `difficulty`."""
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
     work = ctx.workspace
     prior = ctx.recipe.difficulty.prior
-    mark = fingerprint(
+    return fingerprint(
         ctx,
         "difficulty",
         VERSION,
@@ -20,11 +21,18 @@ def run(ctx: Context) -> StageResult:
             "prior": list(prior),
         },
     )
-    skipped = work.holds("difficulty", mark)
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `difficulty`."""
+    work = ctx.workspace
+    prior = ctx.recipe.difficulty.prior
+    mark_now = mark(ctx)
+    skipped = work.holds("difficulty", mark_now)
     with timed() as clock:
         if not skipped:
-            table = difficulty(work.read("rollouts"), work.read("verdicts"), prior=prior)
-            work.write("difficulty", table, mark)
+            table = difficulty(work.read("rollouts", _COLUMNS), work.read("verdicts"), prior=prior)
+            work.write("difficulty", table, mark_now)
     rates = work.read("difficulty", ["pass_rate"])["pass_rate"].to_pylist()
     counts = {
         "tasks": len(rates),

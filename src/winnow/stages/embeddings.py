@@ -23,20 +23,28 @@ def text_of(messages: Sequence[Message]) -> str:
     return "\n\n".join(m["content"] for m in messages if m["role"] != "system")
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `embeddings`."""
-    work, config = ctx.workspace, ctx.recipe.embedding
-    folder = resolve_embedder(config.model)
-    kind = stored.Kind(
-        ("embedding",), folder.identity, canonical_json({"text": "messages without system"})
-    )
-    mark = fingerprint(
+def _kind(ctx: Context) -> stored.Kind:
+    model = resolve_embedder(ctx.recipe.embedding.model).identity
+    return stored.Kind(("embedding",), model, canonical_json({"text": "messages without system"}))
+
+
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
+    work, kind = ctx.workspace, _kind(ctx)
+    return fingerprint(
         ctx,
         "embeddings",
         VERSION,
         {"prompts": work.data_version("prompts"), "model": kind.model, "form": kind.form},
     )
-    skipped, made = work.holds("embeddings", mark), 0
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `embeddings`."""
+    work, config = ctx.workspace, ctx.recipe.embedding
+    folder, kind = resolve_embedder(config.model), _kind(ctx)
+    mark_now = mark(ctx)
+    skipped, made = work.holds("embeddings", mark_now), 0
     with timed() as clock:
         if not skipped:
             prompts = work.read("prompts", ["prompt_id", "messages"])
@@ -54,7 +62,7 @@ def run(ctx: Context) -> StageResult:
                     ctx.progress.note(f"loading the embedder ({kind.model})")
                     made = _fill(ctx, folder, kind, texts, todo, store)
                 values = stored.vectors(store, kind, "embedding", ids)
-            work.write("embeddings", _table(ids, values), mark)
+            work.write("embeddings", _table(ids, values), mark_now)
     return StageResult(
         "embeddings",
         work.data_version("embeddings"),

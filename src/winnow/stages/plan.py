@@ -1,12 +1,15 @@
 """What a run would do, before anything is spent."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from winnow.pipeline.recipe import VLLMEngine
+from winnow.pipeline.workspace import Workspace
 from winnow.stages import prompts, rollouts
-from winnow.stages.base import Context
+from winnow.stages.base import Context, StageResult
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,14 @@ def plan(ctx: Context) -> Plan:
         from winnow.synth.engines.vllm import check_args
 
         check_args(recipe.engine.args)
-    found = prompts.run(ctx)
-    work = ctx.workspace
+    with tempfile.TemporaryDirectory(prefix="winnow-check-") as scratch:
+        # The tables of the last run stay what they are: looking must not change what `build` finds.
+        aside = Workspace(Path(scratch), ctx.workspace.name)
+        return _plan(ctx, aside, prompts.run(replace(ctx, workspace=aside)))
+
+
+def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
+    recipe = ctx.recipe
     ledger = work.read("prompts_ledger", ["decision", "rule"]).to_pylist()
     drops = Counter(row["rule"] for row in ledger if row["decision"] != "kept")
     table = work.read("prompts", ["prompt_id", "n_tokens"])

@@ -1,8 +1,11 @@
 """Stage 1: every source row becomes a prompt or a ledger row with its reason."""
 
+from collections.abc import Callable, Sequence
+
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline import sources
 from winnow.pipeline.models import resolve_model
+from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import VLLMEngine
 from winnow.pipeline.sources.ingest import check_sources, ingest
 from winnow.pipeline.tokens import counter
@@ -12,17 +15,23 @@ from winnow.stages.base import Context, StageResult, fingerprint, timed
 VERSION = "1"
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `prompts` and `prompts_ledger`."""
+def _tokens(
+    ctx: Context,
+) -> tuple[Callable[[Sequence[Message]], int] | None, int | None, str]:
+    """(counts a prompt's tokens, the most that a prompt may have, whose tokenizer it is)."""
+    engine = ctx.recipe.engine
+    if not isinstance(engine, VLLMEngine):
+        return None, None, "unknown"
+    folder = resolve_model(engine.model, engine.revision)
+    longest = engine.max_model_len - ctx.recipe.sampling.max_tokens
+    return counter(folder), longest, f"{folder.identity}/{folder.template_hash()}"
+
+
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
     recipe = ctx.recipe
-    check_sources(recipe, verifier_names())
-    count_tokens, longest, tokenizer_of = None, None, "unknown"
-    if isinstance(recipe.engine, VLLMEngine):
-        folder = resolve_model(recipe.engine.model, recipe.engine.revision)
-        count_tokens = counter(folder)
-        longest = recipe.engine.max_model_len - recipe.sampling.max_tokens
-        tokenizer_of = f"{folder.identity}/{folder.template_hash()}"
-    mark = fingerprint(
+    _, longest, tokenizer_of = _tokens(ctx)
+    return fingerprint(
         ctx,
         "prompts",
         VERSION,
@@ -34,16 +43,24 @@ def run(ctx: Context) -> StageResult:
             "longest": longest,
         },
     )
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `prompts` and `prompts_ledger`."""
+    recipe = ctx.recipe
+    check_sources(recipe, verifier_names())
+    count_tokens, longest, _ = _tokens(ctx)
+    mark_now = mark(ctx)
     with timed() as clock:
-        skipped = ctx.workspace.holds("prompts", mark) and ctx.workspace.holds(
-            "prompts_ledger", mark
+        skipped = ctx.workspace.holds("prompts", mark_now) and ctx.workspace.holds(
+            "prompts_ledger", mark_now
         )
         if not skipped:
             found = ingest(
                 recipe, count_tokens=count_tokens, max_prompt_tokens=longest, limit=ctx.limit
             )
-            ctx.workspace.write("prompts_ledger", found.ledger.sort_by("row_id"), mark)
-            ctx.workspace.write("prompts", found.prompts.sort_by("task_id"), mark)
+            ctx.workspace.write("prompts_ledger", found.ledger.sort_by("row_id"), mark_now)
+            ctx.workspace.write("prompts", found.prompts.sort_by("task_id"), mark_now)
     rows_in = ctx.workspace.num_rows("prompts_ledger")
     kept = ctx.workspace.num_rows("prompts")
     return StageResult(

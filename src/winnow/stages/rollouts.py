@@ -24,40 +24,49 @@ from winnow.synth.engines import registry, replay
 VERSION = "1"
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `rollouts`: one row per prompt and index, errors included."""
-    prompts = ctx.workspace.read("prompts")
-    target = target_of(ctx)
-    mark = fingerprint(
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
+    return fingerprint(
         ctx,
         "rollouts",
         VERSION,
         {
             "prompts": ctx.workspace.data_version("prompts"),
-            "target": repr(target),
+            "target": repr(target_of(ctx)),
             "imported": _imports(ctx),
         },
     )
-    if ctx.workspace.holds("rollouts", mark):
-        return _result(ctx, ctx.workspace.read("rollouts"), skipped=True)
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `rollouts`: one row per prompt and index, errors included."""
+    prompts = ctx.workspace.read("prompts")
+    target = target_of(ctx)
+    mark_now = mark(ctx)
+    if not ctx.retry_errors and ctx.workspace.holds("rollouts", mark_now):
+        return _result(ctx, skipped=True)
     meter = _Meter(ctx)
     with timed() as clock:
         ids = sorted(set(prompts["prompt_id"].to_pylist()))
+        ctx.workspace.note_target(target.name)  # garbage collection spares what is drawn for it
         if plan_of(ctx, ids).n_missing:
             # What is drawn stays, whatever stops this: the next run asks for the rest only. The plan
             # is made again under the lock, since another run may have drawn the same meanwhile.
-            with ctx.workspace.rollouts(write=True, on_wait=ctx.waits) as store:
-                plan = _plan(ctx, store, ids, target)
+            with (
+                ctx.workspace.rollouts(write=True, on_wait=ctx.waits) as store,
+                ctx.workspace.verdicts(write=True, on_wait=ctx.waits) as verdicts,
+            ):
+                plan = _plan(ctx, store, ids, target, retry=ctx.retry_errors)
                 meter.total = plan.n_missing
                 if plan.n_missing:
-                    run_async(_draw(ctx, prompts, plan, target, store, meter))
+                    run_async(_draw(ctx, prompts, plan, target, store, verdicts, meter))
         with ctx.workspace.rollouts() as store:
             open_ends = _plan(ctx, store, ids, target).n_missing
             table = store.get(_plan(ctx, store, ids, target, settle=True).stored)
         # A failure that another try may mend must not make the next run skip this stage.
-        ctx.workspace.write("rollouts", table, f"{mark}/incomplete" if open_ends else mark)
+        ctx.workspace.write("rollouts", table, f"{mark_now}/incomplete" if open_ends else mark_now)
     cost = {"seconds": clock.seconds, **meter.cost()}
-    return _result(ctx, table, skipped=False, cost=cost)
+    return _result(ctx, skipped=False, cost=cost)
 
 
 def target_of(ctx: Context) -> sampling.Target:
@@ -76,16 +85,22 @@ def target_of(ctx: Context) -> sampling.Target:
 def plan_of(ctx: Context, prompt_ids: list[str]) -> sampling.Plan:
     """What is stored and what is missing, without drawing anything."""
     with ctx.workspace.rollouts() as store:
-        return _plan(ctx, store, prompt_ids, target_of(ctx))
+        return _plan(ctx, store, prompt_ids, target_of(ctx), retry=ctx.retry_errors)
 
 
 def _plan(
-    ctx: Context, store: Store, ids: list[str], target: sampling.Target, *, settle: bool = False
+    ctx: Context,
+    store: Store,
+    ids: list[str],
+    target: sampling.Target,
+    *,
+    settle: bool = False,
+    retry: bool = False,
 ) -> sampling.Plan:
     stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
     if isinstance(ctx.recipe.engine, ReplayEngine):
         return replay.plan(ids, stored, ctx.recipe.engine, target.n)
-    return sampling.plan(ids, stored, target, settle=settle)
+    return sampling.plan(ids, stored, target, settle=settle, retry=retry)
 
 
 def _imports(ctx: Context) -> int:
@@ -102,6 +117,7 @@ async def _draw(
     plan: sampling.Plan,
     target: sampling.Target,
     store: Store,
+    verdict_store: Store,
     meter: "_Meter",
 ) -> None:
     tasks = Tasks(prompts)
@@ -111,23 +127,21 @@ async def _draw(
     ctx.progress.note(f"starting the engine ({target.identity.policy})")
     engine: Engine = await registry.start(ctx.recipe.engine)
     try:
-        with ctx.workspace.verdicts(write=True, on_wait=ctx.waits) as verdict_store:
-            pool = VerifierPool(
-                pool_size(ctx), ctx.recipe.verify.timeout_seconds, verifiers=tasks.verifiers
+        workers, seconds = pool_size(ctx), ctx.recipe.verify.timeout_seconds
+        pool = VerifierPool(workers, seconds, verifiers=tasks.verifiers)
+        async with pool, AsyncWriter(store) as writer, AsyncWriter(verdict_store) as verdicts:
+            judge = Judge(tasks, pool, verdicts, set(), meter.judged)
+            meter.start()
+            await sampling.draw(
+                plan.missing,
+                messages,
+                engine,
+                target,
+                writer,
+                concurrency=ctx.recipe.sampling.concurrency,
+                judge=judge,
+                on_row=meter.drawn,
             )
-            async with pool, AsyncWriter(store) as writer, AsyncWriter(verdict_store) as verdicts:
-                judge = Judge(tasks, pool, verdicts, set(), meter.judged)
-                meter.start()
-                await sampling.draw(
-                    plan.missing,
-                    messages,
-                    engine,
-                    target,
-                    writer,
-                    concurrency=ctx.recipe.sampling.concurrency,
-                    judge=judge,
-                    on_row=meter.drawn,
-                )
     finally:
         await engine.close()
 
@@ -173,12 +187,10 @@ class _Meter:
         }
 
 
-def _result(
-    ctx: Context, table: pa.Table, *, skipped: bool, cost: Mapping[str, float] | None = None
-) -> StageResult:
-    reasons = table["finish_reason"].to_pylist()
+def _result(ctx: Context, *, skipped: bool, cost: Mapping[str, float] | None = None) -> StageResult:
+    reasons = ctx.workspace.read("rollouts", ["finish_reason"])["finish_reason"].to_pylist()
     counts = {
-        "rollouts": table.num_rows,
+        "rollouts": len(reasons),
         "stopped": reasons.count("stop"),
         "truncated": reasons.count("length"),
         "errors": reasons.count("error"),

@@ -20,11 +20,10 @@ VERSION = "1"
 _CHUNK = 16  # sequences between two commits
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `scores`: one row per correct answer. Empty where no set asks for UDS."""
-    work = ctx.workspace
-    folder = scoring_model(ctx)
-    mark = fingerprint(
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
+    work, folder = ctx.workspace, scoring_model(ctx)
+    return fingerprint(
         ctx,
         "scores",
         VERSION,
@@ -37,13 +36,20 @@ def run(ctx: Context) -> StageResult:
             "seed": ctx.recipe.seed,
         },
     )
-    skipped, made = work.holds("scores", mark), 0
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `scores`: one row per correct answer. Empty where no set asks for UDS."""
+    work = ctx.workspace
+    folder = scoring_model(ctx)
+    mark_now = mark(ctx)
+    skipped, made = work.holds("scores", mark_now), 0
     with timed() as clock:
         if not skipped:
             table = schema.SCORES.empty_table()
             if folder:
                 table, made = _score(ctx, folder)
-            work.write("scores", table, mark)
+            work.write("scores", table, mark_now)
     chosen = work.read("scores", ["selected"])["selected"].to_pylist()
     return StageResult(
         "scores",

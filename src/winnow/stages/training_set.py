@@ -12,9 +12,17 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.models import resolve_embedder
 from winnow.pipeline.publish import manifest as manifests
 from winnow.pipeline.publish.holdout import group_holdout
-from winnow.pipeline.publish.version import Version, latest, open_version
+from winnow.pipeline.publish.version import Version, open_version
 from winnow.pipeline.publish.writer import publish
-from winnow.stages import rollouts, scores
+from winnow.stages import (
+    clusters,
+    difficulty,
+    embeddings,
+    prompts,
+    rollouts,
+    scores,
+    verdicts,
+)
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
 VERSION = "1"
@@ -29,10 +37,19 @@ def run(
 ) -> tuple[StageResult, Version]:
     """Publish a version and write `published` and `ledger`; nothing where that version stands.
 
-    `only` names the sets to choose anew; the others are linked from the latest version. `costs`
-    (times, tokens) goes into run.json, outside the version's name.
+    `only` names the sets to choose anew; the others are linked from the version that this recipe
+    published last. `costs` (times, tokens) goes into run.json, outside the version's name.
+
+    Raises UsageError where a stage's table was made from another state of the recipe or its sources:
+    a manifest must not claim what its rows are not.
     """
     work = ctx.workspace
+    old = stale(ctx)
+    if old:
+        raise UsageError(
+            f"the tables of {', '.join(old)} were not made from this recipe as it is now (or with "
+            "another --limit); `winnow run` brings them up to date"
+        )
     mark = fingerprint(
         ctx,
         "training_set",
@@ -57,9 +74,38 @@ def run(
     return result, version
 
 
+def stale(ctx: Context) -> list[str]:
+    """Stages whose tables are missing or not what the recipe and its sources ask for now."""
+    modules = {
+        "prompts": prompts,
+        "rollouts": rollouts,
+        "verdicts": verdicts,
+        "difficulty": difficulty,
+        "embeddings": embeddings,
+        "clusters": clusters,
+        "scores": scores,
+    }
+    found: list[str] = []
+    for name, module in modules.items():
+        stamps = ctx.workspace.stamps(name)
+        if stamps is None:
+            return [*found, name]  # what follows cannot be told without it
+        if stamps[0].removesuffix("/incomplete") != module.mark(ctx):
+            found.append(name)
+    return found
+
+
 def _standing(ctx: Context, mark: str) -> Version | None:
     """The version that was published from just this, where it is still there."""
     if not ctx.workspace.holds("published", mark):
+        return None
+    version = _last(ctx)
+    return version if version and not version.problem else None
+
+
+def _last(ctx: Context) -> Version | None:
+    """The version that this recipe published last, where it is still there."""
+    if ctx.workspace.stamps("published") is None:
         return None
     ids = ctx.workspace.read("published", ["version"])["version"].to_pylist()
     folder = ctx.workspace.home / ctx.recipe.dataset / ids[0]
@@ -74,7 +120,8 @@ def _publish(
     work, recipe = ctx.workspace, ctx.recipe
     folder = work.home / recipe.dataset
     reuse = _reused(ctx, only)
-    signals = Signals(**{name: work.read(name) for name in SIGNALS})
+    columns = {"rollouts": ["rollout_id", "completion", "logprob_sum", "n_tokens"]}
+    signals = Signals(**{name: work.read(name, columns.get(name)) for name in SIGNALS})
     held_out = group_holdout(
         signals.prompts["template_id"].to_pylist(), recipe.holdout, recipe.seed
     )
@@ -113,9 +160,16 @@ def _reused(ctx: Context, only: Collection[str] | None) -> dict[str, Version]:
     for name in only:
         if name not in sets:
             raise UsageError(f"--split {name}: the recipe has no such set ({', '.join(sets)})")
-    before = latest(ctx.workspace.home / ctx.recipe.dataset)
+    before = _last(ctx)
     if before is None:
-        return {}
+        raise UsageError("--split: this recipe has published no version yet; build all its sets")
+    built = before.manifest()["recipe"]
+    for key, now in (("seed", ctx.recipe.seed), ("holdout", ctx.recipe.holdout)):
+        if built[key] != now:
+            raise UsageError(
+                f"--split: {key} is {now}, the last version's is {built[key]}: the sets would not "
+                "share one holdout; build all of them"
+            )
     return {name: before for name in sets if name not in only and name in before.rows}
 
 
@@ -127,11 +181,17 @@ def _split(rows: pa.Table, held_out: set[str]) -> dict[str, pa.Table]:
     return {"train": rows.filter(pc.invert(away)), "holdout": rows.filter(away)}
 
 
+def _policy(ctx: Context) -> str:
+    """Who really answered; the recipe's policy where nobody has."""
+    found = set(ctx.workspace.read("rollouts", ["policy"])["policy"].to_pylist())
+    return ", ".join(sorted(found)) or rollouts.target_of(ctx).identity.policy
+
+
 def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str, Any]:
     work, recipe = ctx.workspace, ctx.recipe
     scorer = scores.scoring_model(ctx)
     models = {
-        "policy": rollouts.target_of(ctx).identity.policy,
+        "policy": _policy(ctx),
         "embedder": resolve_embedder(recipe.embedding.model).identity,
         **({"scorer": scorer.identity} if scorer else {}),
     }

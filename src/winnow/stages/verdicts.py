@@ -17,26 +17,35 @@ from winnow.stages.judges import pool_size
 VERSION = "1"
 
 
-def run(ctx: Context) -> StageResult:
-    """Write `verdicts`."""
-    prompts, rollouts = ctx.workspace.read("prompts"), ctx.workspace.read("rollouts")
-    tasks = Tasks(prompts)
-    mark = fingerprint(
+def mark(ctx: Context) -> str:
+    """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
+    tasks = Tasks(ctx.workspace.read("prompts"))
+    return fingerprint(
         ctx,
         "verdicts",
         VERSION,
         {
             "prompts": ctx.workspace.data_version("prompts"),
             "rollouts": ctx.workspace.data_version("rollouts"),
+            "timeout_seconds": ctx.recipe.verify.timeout_seconds,
             "verifiers": [verifier_label(name) for name in tasks.verifiers],
         },
     )
+
+
+def run(ctx: Context) -> StageResult:
+    """Write `verdicts`."""
+    prompts, rollouts = ctx.workspace.read("prompts"), ctx.workspace.read("rollouts")
+    tasks = Tasks(prompts)
+    mark_now = mark(ctx)
     made = 0
-    skipped = ctx.workspace.holds("verdicts", mark)
+    skipped = ctx.workspace.holds("verdicts", mark_now)
     with timed() as clock:
         if not skipped:
             with ctx.workspace.verdicts(write=True, on_wait=ctx.waits) as store:
-                known, lacking = missing_verdicts(rollouts, tasks, store)
+                known, lacking = missing_verdicts(
+                    rollouts, tasks, store, ctx.recipe.verify.timeout_seconds
+                )
                 made = len(lacking)
                 if lacking:
                     run_async(_judge(ctx, rollouts, set(lacking), tasks, known, store))
@@ -50,7 +59,9 @@ def run(ctx: Context) -> StageResult:
                     for name in tasks.verdict_ids(rollout, prompt)
                 ]
                 # The time that a judgement took is no part of what was judged.
-                ctx.workspace.write("verdicts", store.get(names).drop_columns(["seconds"]), mark)
+                ctx.workspace.write(
+                    "verdicts", store.get(names).drop_columns(["seconds"]), mark_now
+                )
     table = ctx.workspace.read("verdicts", ["verdict"])
     found = table["verdict"].to_pylist()
     counts = {name: found.count(name) for name in ("correct", "wrong", "unjudged")}

@@ -138,6 +138,25 @@ def test_another_layout_is_an_error_that_names_the_file(tmp_path: Path) -> None:
         pass  # the failed opening let go of the lock
 
 
+def test_a_file_whose_writer_died_before_its_table_was_made(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "s").close()
+    (tmp_path / "s").touch()
+    with Store(tmp_path / "s", SCHEMA, "id") as store:
+        assert store.all().num_rows == 0
+    with Store(tmp_path / "s", SCHEMA, "id", write=True) as store:
+        store.put([_row("a")])
+    with Store(tmp_path / "s", SCHEMA, "id") as store:
+        assert store.count() == 1
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a b"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    with Store(tmp_path / name / "s", SCHEMA, "id", write=True) as store:
+        store.put([_row("a")])
+    with Store(tmp_path / name / "s", SCHEMA, "id") as store:
+        assert store.count() == 1
+
+
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     with Store(tmp_path / "s", SCHEMA, "id") as store, pytest.raises(RuntimeError):
         store.put([_row("a")])
