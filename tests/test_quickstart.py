@@ -13,7 +13,11 @@ from winnow.pipeline.workspace import Workspace, open_store
 from winnow.stages import chain
 from winnow.stages.base import Context
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("engine"),  # one engine at a time
+]
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "data" / "recipes" / "quickstart.yaml"

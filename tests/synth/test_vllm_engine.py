@@ -15,7 +15,11 @@ from winnow.pipeline.tokens import render, tokenizer
 from winnow.synth.engines import vllm as engines
 from winnow.synth.engines.vllm import VLLMEngine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("engine"),  # one engine at a time
+]
 
 CONTEXT = 512
 PROMPT = [{"role": "user", "content": "Name three colours."}]
