@@ -1,39 +1,17 @@
-"""What must hold of every table, as asset checks.
+"""Asset checks: what must hold of a stage's table, asked right after it is made.
 
-A check is a function of the workspace that says what it found. All are blocking: a table that fails
-one feeds no later stage, so that nothing is published from it.
+All are blocking: a table that fails one feeds no later stage, so that nothing is published from it.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import dagster as dg
-import pyarrow as pa
 
+from winnow.assets import invariants
 from winnow.assets.markup import plain
 from winnow.pipeline import schema
-from winnow.pipeline.publish import set_schemas
-from winnow.pipeline.publish.version import Version, open_version, verify_version
-from winnow.pipeline.recipe import PreferenceSet, ReplayEngine, SFTSet
+from winnow.pipeline.publish.version import open_version
 from winnow.stages.base import Context, StageResult
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a check found: the figures it compared, and the first few faults in words."""
-
-    faults: list[str] = field(default_factory=list)
-    figures: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        return not self.faults
-
-
-Check = Callable[[Context, Version | None], Found]
 
 
 def run(key: dg.AssetKey, ctx: Context, result: StageResult) -> list[dg.AssetCheckResult]:
@@ -53,7 +31,7 @@ def specs(stage: str, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _result(key: dg.AssetKey, name: str, found: Found) -> dg.AssetCheckResult:
+def _result(key: dg.AssetKey, name: str, found: invariants.Found) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
@@ -63,287 +41,42 @@ def _result(key: dg.AssetKey, name: str, found: Found) -> dg.AssetCheckResult:
     )
 
 
-def columns_as_documented(expected: Mapping[str, pa.Schema]) -> Check:
-    """Names, types and nullability of stage tables are those of `winnow.pipeline.schema`."""
-
-    def check(ctx: Context, version: Version | None) -> Found:
-        return Found(
-            [
-                fault
-                for stage, wanted in expected.items()
-                for fault in _differences(ctx.workspace.table_path(stage), wanted)
-            ],
-            {"tables": len(expected)},
-        )
-
-    return check
-
-
-def prompts_conserved(ctx: Context, version: Version | None) -> Found:
-    """Source rows = kept + dropped, and every prompt stands in the ledger as kept, once."""
-    ledger = ctx.workspace.read("prompts_ledger", ["row_id", "decision"])
-    tasks = ctx.workspace.read("prompts", ["task_id"])["task_id"].to_pylist()
-    ids, decisions = ledger["row_id"].to_pylist(), ledger["decision"].to_pylist()
-    kept = [row for row, decision in zip(ids, decisions, strict=True) if decision == "kept"]
-    count = Counter(decisions)
-    faults = _unequal("source rows", len(ids), "kept + dropped", count["kept"] + count["dropped"])
-    faults += _twice("ledger", ids) + _twice("prompts", tasks)
-    faults += _sets("kept in the ledger", set(kept), "prompts", set(tasks))
-    return Found(faults, {"source rows": len(ids), "kept": len(kept), "dropped": count["dropped"]})
-
-
-def answers_drawn(ctx: Context, version: Version | None) -> Found:
-    """Every prompt has each answer below n once, or that answer is still to be drawn.
-
-    Imported answers are as many as the user has: there may be fewer than n.
-    """
-    from winnow.stages import rollouts
-
-    table = ctx.workspace.read("rollouts", ["rollout_id", "prompt_id", "index"])
-    prompts = set(ctx.workspace.read("prompts", ["prompt_id"])["prompt_id"].to_pylist())
-    have = list(zip(table["prompt_id"].to_pylist(), table["index"].to_pylist(), strict=True))
-    faults = _twice("answers", have) + _twice("rollouts", table["rollout_id"].to_pylist())
-    faults += [f"{p}: an answer to no prompt" for p in sorted({p for p, _ in have} - prompts)]
-    figures = {"prompts": len(prompts), "answers": len(have), "pending": 0}
-    n = ctx.recipe.sampling.n
-    if isinstance(ctx.recipe.engine, ReplayEngine):
-        counts = Counter(prompt for prompt, _ in have)
-        faults += [f"{p}: {c} answers, more than {n}" for p, c in counts.items() if c > n]
-        figures["prompts without answers"] = len(prompts) - len(counts)
-        return Found(faults, figures)
-    lacking = {(prompt, index) for prompt in prompts for index in range(n)} - set(have)
-    if lacking:
-        todo = rollouts.plan_of(ctx, sorted(prompts)).missing.values()
-        pending = {(m.prompt_id, m.index) for requests in todo for m in requests}
-        figures["pending"] = len(lacking & pending)
-        faults += [f"{p}: answer {i} is missing" for p, i in sorted(lacking - pending)]
-    return Found(faults, figures)
-
-
-def every_answer_judged(ctx: Context, version: Version | None) -> Found:
-    """One verdict per answer and task of its prompt, each correct, wrong or unjudged."""
-    work = ctx.workspace
-    prompts = work.read("prompts", ["prompt_id", "task_id"])
-    tasks: dict[str, list[str]] = {}
-    for prompt, task in zip(*(prompts[c].to_pylist() for c in prompts.column_names), strict=True):
-        tasks.setdefault(prompt, []).append(task)
-    rollouts = work.read("rollouts", ["rollout_id", "prompt_id"])
-    wanted = {
-        (rollout, task)
-        for rollout, prompt in zip(
-            *(rollouts[c].to_pylist() for c in rollouts.column_names), strict=True
-        )
-        for task in tasks.get(prompt, ())
-    }
-    verdicts = work.read("verdicts", ["rollout_id", "task_id", "verdict", "reward"])
-    rows = verdicts.to_pylist()
-    have = [(row["rollout_id"], row["task_id"]) for row in rows]
-    faults = _twice("verdicts", have) + _sets("wanted", wanted, "verdicts", set(have))
-    for row in rows:
-        if row["verdict"] not in ("correct", "wrong", "unjudged"):
-            faults.append(f"{row['rollout_id']}: verdict {row['verdict']!r}")
-        elif (row["verdict"] == "unjudged") != (row["reward"] is None):
-            faults.append(f"{row['rollout_id']}: {row['verdict']} with reward {row['reward']}")
-    return Found(faults, {"wanted": len(wanted), "verdicts": len(have)})
-
-
-def verdicts_counted(ctx: Context, version: Version | None) -> Found:
-    """Every verdict is counted once: right + wrong + unjudged of all tasks = verdicts."""
-    names = ["n", "n_correct", "n_wrong", "n_unjudged"]
-    table = ctx.workspace.read("difficulty", ["task_id", *names])
-    total, *parts = (sum(table[name].to_pylist()) for name in names)
-    verdicts = ctx.workspace.num_rows("verdicts")
-    faults = _unequal("verdicts", verdicts, "answers of all tasks", total)
-    faults += _unequal("answers of all tasks", total, "right + wrong + unjudged", sum(parts))
-    faults += _twice("tasks", table["task_id"].to_pylist())
-    return Found(faults, {"verdicts": verdicts, "tasks": table.num_rows})
-
-
-def one_row_per_prompt(stage: str) -> Check:
-    """The table has every prompt once."""
-
-    def check(ctx: Context, version: Version | None) -> Found:
-        prompts = set(ctx.workspace.read("prompts", ["prompt_id"])["prompt_id"].to_pylist())
-        have = ctx.workspace.read(stage, ["prompt_id"])["prompt_id"].to_pylist()
-        faults = _twice(stage, have) + _sets("prompts", prompts, stage, set(have))
-        return Found(faults, {"prompts": len(prompts), "rows": len(have)})
-
-    return check
-
-
-def correct_answers_scored(ctx: Context, version: Version | None) -> Found:
-    """Every correct answer has one score, and nothing else has; no set asks for UDS: none has."""
-    verdicts = ctx.workspace.read("verdicts", ["rollout_id", "verdict"]).to_pylist()
-    correct = {row["rollout_id"] for row in verdicts if row["verdict"] == "correct"}
-    if not any(isinstance(each, SFTSet) and each.uds for each in ctx.recipe.sets.values()):
-        correct = set()
-    have = ctx.workspace.read("scores", ["rollout_id"])["rollout_id"].to_pylist()
-    faults = _twice("scores", have) + _sets("correct answers", correct, "scores", set(have))
-    return Found(faults, {"correct answers": len(correct), "scores": len(have)})
-
-
-def sets_conserved(ctx: Context, version: Version | None) -> Found:
-    """Per set: candidates = kept + dropped + pending, and the kept rows are the published ones."""
-    assert version is not None
-    ledger = version.ledger().select(["row_id", "stage", "decision"]).to_pylist()
-    candidates = {"sft": ctx.workspace.num_rows("verdicts")}  # the others choose among tasks
-    faults: list[str] = []
-    figures: dict[str, int] = {}
-    for name, config in ctx.recipe.sets.items():
-        rows = [row for row in ledger if row["stage"] == f"training_set/{name}"]
-        count = Counter(row["decision"] for row in rows)
-        coming = candidates.get(config.type, ctx.workspace.num_rows("prompts"))
-        going = count["kept"] + count["dropped"] + count["pending"]
-        faults += _unequal(f"{name}: candidates", coming, "kept + dropped + pending", going)
-        faults += _unequal(f"{name}: ledger rows", len(rows), "known decisions", going)
-        key = "rollout_id" if isinstance(config, SFTSet) else "task_id"
-        published = [
-            row
-            for split in version.rows[name]
-            for row in _column(version.table_path(name, split), key)
-        ]
-        if isinstance(config, PreferenceSet):  # several pairs of one task
-            published = sorted(set(published))
-        kept = sorted(row["row_id"] for row in rows if row["decision"] == "kept")
-        if kept != sorted(published):
-            faults += _unequal(f"{name}: kept", len(kept), "published", len(published))
-            faults += _sets(f"{name}: kept", set(kept), "published", set(published))
-        for decision in ("kept", "dropped", "pending"):
-            figures[f"{name} {decision}"] = count[decision]
-    return Found(faults, figures)
-
-
-def set_columns(ctx: Context, version: Version | None) -> Found:
-    """The published files have the columns of `winnow.pipeline.publish.set_schemas`."""
-    assert version is not None
-    faults = _differences(version.path / "ledger.parquet", schema.LEDGER)
-    files = 1
-    for name, config in ctx.recipe.sets.items():
-        for split in version.rows[name]:
-            wanted = set_schemas.SETS[config.type]
-            faults += _differences(version.table_path(name, split), wanted)
-            files += 1
-    return Found(faults, {"files": files})
-
-
-def reloads(ctx: Context, version: Version | None) -> Found:
-    """`datasets.load_dataset` opens every split and finds the rows that the manifest tells."""
-    assert version is not None
-    import tempfile
-
-    import datasets
-
-    shown = datasets.utils.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    faults: list[str] = []
-    figures: dict[str, int] = {}
-    try:
-        with tempfile.TemporaryDirectory() as cache:
-            for name, splits in version.rows.items():
-                for split, rows in splits.items():
-                    if not rows:  # `datasets` refuses a split without rows
-                        continue
-                    faults += _reload(version, name, split, rows, cache)
-                    figures[f"{name}/{split}"] = rows
-    finally:
-        if not shown:
-            datasets.enable_progress_bars()
-    return Found(faults, figures)
-
-
-def undamaged(ctx: Context, version: Version | None) -> Found:
-    """Every file of the version has the SHA-256 that the version is named by."""
-    assert version is not None
-    return Found(verify_version(version.path))
-
-
-def _reload(version: Version, name: str, split: str, rows: int, cache: str) -> list[str]:
-    from datasets import load_dataset
-
-    try:
-        found = load_dataset(str(version.path), name, split=split, cache_dir=cache)
-        count = sum(1 for _ in found.select_columns(["id"]))
-    except Exception as error:  # noqa: BLE001  whatever it is, the set does not open
-        return [f"{name}/{split}: {type(error).__name__}: {error}"]
-    return _unequal(f"{name}/{split}: rows in the manifest", rows, "loaded", count)
-
-
-def _differences(path: Path, wanted: pa.Schema) -> list[str]:
-    import pyarrow.parquet as pq
-
-    have = {f.name: f for f in pq.read_schema(path)}
-    faults = [f"{path.name}: {name} is not documented" for name in have if name not in wanted.names]
-    for column in wanted:
-        found = have.get(column.name)
-        if found is None:
-            faults.append(f"{path.name}: {column.name} is missing")
-        elif found.type != column.type:
-            faults.append(f"{path.name}: {column.name} is {found.type}, not {column.type}")
-        elif found.nullable and not column.nullable and None in _column(path, column.name):
-            faults.append(f"{path.name}: {column.name} holds a null")
-    return faults
-
-
-def _column(path: Path, name: str) -> list[Any]:
-    import pyarrow.parquet as pq
-
-    return list(pq.read_table(path, columns=[name])[name].to_pylist())
-
-
-def _unequal(left: str, a: int, right: str, b: int) -> list[str]:
-    return [] if a == b else [f"{left}: {a:,}, {right}: {b:,}"]
-
-
-def _twice(what: str, rows: list[Any]) -> list[str]:
-    return [f"{what}: {row} stands {n} times" for row, n in Counter(rows).items() if n > 1]
-
-
-def _sets(left: str, a: set[Any], right: str, b: set[Any]) -> list[str]:
-    """What stands in one of two sets only."""
-    return [f"{row}: in {left}, not in {right}" for row in sorted(a - b)] + [
-        f"{row}: in {right}, not in {left}" for row in sorted(b - a)
-    ]
-
-
-# Which verdict took how long is in the store, not in the stage's table.
-_VERDICTS = pa.schema([f for f in schema.VERDICTS if f.name != "seconds"])
-
-CHECKS: Mapping[str, Mapping[str, Check]] = {
+CHECKS: Mapping[str, Mapping[str, invariants.Rule]] = {
     "prompts": {
-        "columns": columns_as_documented(
+        "columns": invariants.columns_as_documented(
             {"prompts": schema.PROMPTS, "prompts_ledger": schema.LEDGER}
         ),
-        "rows_conserved": prompts_conserved,
+        "rows_conserved": invariants.prompts_conserved,
     },
     "rollouts": {
-        "columns": columns_as_documented({"rollouts": schema.ROLLOUTS}),
-        "none_missing": answers_drawn,
+        "columns": invariants.columns_as_documented({"rollouts": schema.ROLLOUTS}),
+        "none_missing": invariants.answers_drawn,
     },
     "verdicts": {
-        "columns": columns_as_documented({"verdicts": _VERDICTS}),
-        "all_judged": every_answer_judged,
+        "columns": invariants.columns_as_documented({"verdicts": invariants.VERDICTS}),
+        "all_judged": invariants.every_answer_judged,
     },
     "difficulty": {
-        "columns": columns_as_documented({"difficulty": schema.DIFFICULTY}),
-        "verdicts_counted": verdicts_counted,
+        "columns": invariants.columns_as_documented({"difficulty": schema.DIFFICULTY}),
+        "verdicts_counted": invariants.verdicts_counted,
     },
     "embeddings": {
-        "columns": columns_as_documented({"embeddings": schema.EMBEDDINGS}),
-        "one_per_prompt": one_row_per_prompt("embeddings"),
+        "columns": invariants.columns_as_documented({"embeddings": schema.EMBEDDINGS}),
+        "one_per_prompt": invariants.one_row_per_prompt("embeddings"),
     },
     "clusters": {
-        "columns": columns_as_documented({"clusters": schema.CLUSTERS}),
-        "one_per_prompt": one_row_per_prompt("clusters"),
+        "columns": invariants.columns_as_documented({"clusters": schema.CLUSTERS}),
+        "one_per_prompt": invariants.one_row_per_prompt("clusters"),
     },
     "scores": {
-        "columns": columns_as_documented({"scores": schema.SCORES}),
-        "correct_answers_scored": correct_answers_scored,
+        "columns": invariants.columns_as_documented({"scores": schema.SCORES}),
+        "correct_answers_scored": invariants.correct_answers_scored,
     },
     "training_set": {
-        "columns": set_columns,
-        "rows_conserved": sets_conserved,
-        "reloads": reloads,
-        "undamaged": undamaged,
+        "columns": invariants.set_columns,
+        "rows_conserved": invariants.sets_conserved,
+        "reloads": invariants.reloads,
+        "undamaged": invariants.undamaged,
     },
 }
 

@@ -23,7 +23,7 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, str) and len(value) > _WIDTH:
         return value[: _WIDTH - 1] + "…"
     return value

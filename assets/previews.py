@@ -102,9 +102,10 @@ def scores(work: Workspace) -> str:
         [("score", "descending"), ("rollout_id", "ascending")]
     )
     rows = ordered.slice(0, ROWS).to_pylist()
+    texts = _where(work, "rollouts", "rollout_id", "completion", [r["rollout_id"] for r in rows])
     return table(
-        ("answer", "score", "utility", "diversity", "selected"),
-        ((r["rollout_id"][:8], *(r[name] for name in columns[1:])) for r in rows),
+        ("score", "utility", "diversity", "selected", "answer"),
+        ((*(r[name] for name in columns[1:]), texts.get(r["rollout_id"])) for r in rows),
     )
 
 
@@ -169,12 +170,23 @@ def head(path: Path, count: int, columns: Sequence[str] | None = None) -> list[d
 
 def _texts(work: Workspace, key: str, wanted: Iterable[str]) -> dict[str, str]:
     """What was asked, by `key`, for the few rows that are shown."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    found = _where(work, "prompts", key, "messages", wanted)
+    return {row: _asked({"messages": messages}) for row, messages in found.items()}
 
-    found = work.read("prompts", [key, "messages"])
-    found = found.filter(pc.is_in(found[key], value_set=pa.array(sorted(set(wanted)), pa.string())))
-    return {row[key]: _asked(row) for row in found.to_pylist()}
+
+def _where(
+    work: Workspace, stage: str, key: str, column: str, wanted: Iterable[str]
+) -> dict[str, Any]:
+    """A column's values of the few rows that are shown, by `key`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(
+        work.table_path(stage),
+        columns=[key, column],
+        filters=pc.field(key).isin(sorted(set(wanted))),
+    )
+    return dict(zip(rows[key].to_pylist(), rows[column].to_pylist(), strict=True))
 
 
 def _asked(row: Mapping[str, Any]) -> str:

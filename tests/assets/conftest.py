@@ -1,16 +1,22 @@
 """A small recipe whose answers were imported, so that the whole graph runs without an engine."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from winnow.pipeline.workspace import open_store
-from winnow.synth.engines.replay import import_rollouts
+# Before Dagster is imported anywhere: no test of ours reports to anybody.
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+dg = pytest.importorskip("dagster")
 
 HOSTILE = (
-    "<img src=x onerror=alert(1)> [tap](javascript:alert(2)) | `x` ![p](https://x.example/p.png)"
+    "<img src=x onerror=alert(1)> [tap](javascript:alert(2)) | `x` ![p](https://x.example/p) "
+    "www.x.example a@x.example"
 )
 
 RECIPE = """\
@@ -29,29 +35,27 @@ sets:
   sft: {{uds: false}}
   rl: {{pass_rate: [0.1, 0.9]}}
   preference: {{}}
-holdout: 0.2
+holdout: 0.4
 """
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+VERBS = ("What is", "Compute", "Work out", "Give the value of", "Find")
 
 
 def write_home(home: Path) -> Path:
-    """A home with a source of 13 rows (one without a reference, one twice) and 40 answers.
+    """A home with a source of 13 rows (one without a reference, one twice) and 44 answers.
 
     Returns the recipe's path.
     """
+    from winnow.pipeline.workspace import open_store
+    from winnow.synth.engines.replay import import_rollouts
+
     rows = [
-        {"question": f"What is {a} + {a + 3}?", "answer": str(2 * a + 3), "topic": "sums"}
+        {"question": f"{VERBS[a // 2]} {a} + {a + 3}?", "answer": str(2 * a + 3), "topic": "sums"}
         for a in range(10)
     ]
     rows.append({"question": HOSTILE, "answer": "7", "topic": "<b>bold</b>"})
     rows.append({"question": "What is 1 + 1?", "answer": "", "topic": "sums"})
     rows.append(rows[0])
-    (home / "recipes").mkdir(parents=True, exist_ok=True)
+    (home / "recipes").mkdir(parents=True)
     source = home / "sums.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = home / "recipes" / "tiny.yaml"
@@ -72,13 +76,66 @@ def _answers(reference: str, right: int) -> Iterator[str]:
         yield f"{HOSTILE if index == 3 else 'Add them.'} The answer is \\boxed{{{value}}}."
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes a home with the tiny recipe, under the given name."""
+@pytest.fixture
+def new_home(tmp_path: Path) -> Callable[[], Path]:
+    """Makes a home that holds the tiny recipe; nothing has run there."""
 
-    def make(name: str) -> Path:
-        home = tmp_path_factory.mktemp(name) / "data"
+    def make() -> Path:
+        home = tmp_path / "data"
         write_home(home)
         return home
 
     return make
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which `winnow run` has made everything. Copy it before you change it."""
+    from winnow.stages import chain
+    from winnow.stages.base import Context
+
+    home = tmp_path_factory.mktemp("ran") / "data"
+    recipe = write_home(home)
+    chain.run(Context.of(recipe, home))
+    return home
+
+
+@pytest.fixture
+def copy_of_ran(ran: Path, tmp_path: Path) -> Path:
+    """A copy of `ran`; its source is still the original's, so its tables count as up to date."""
+    import shutil
+
+    home = tmp_path / "copy"
+    shutil.copytree(ran, home, symlinks=True)
+    return home
+
+
+def materialise(home: Path, instance: Any, **options: Any) -> Any:
+    """Run the job of the recipe tiny in this process."""
+    from winnow.assets.definitions import build
+    from winnow.assets.snapshot import read_all
+
+    job = build(read_all(home), home).resolve_job_def("tiny_all")
+    return job.execute_in_process(instance=instance, **options)
+
+
+@pytest.fixture(name="materialise")
+def materialise_fixture() -> Callable[..., Any]:
+    return materialise
+
+
+@dataclass(frozen=True)
+class Made:
+    """A first materialisation of everything. Nobody changes it."""
+
+    home: Path
+    instance: Any
+    result: Any
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    home = tmp_path_factory.mktemp("made") / "data"
+    write_home(home)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Made(home, instance, materialise(home, instance))
