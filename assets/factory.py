@@ -77,7 +77,7 @@ def _asset(
                 f"{file.path} has changed since this code location was loaded; the run goes on "
                 "with the recipe as it was then (reload the location to use the new one)"
             )
-        ctx = Context(recipe, Workspace(home, file.stem), progress=LogProgress(context.log))
+        ctx = Context(recipe, Workspace(home, file.stem), progress=LogProgress(context.log.info))
         try:
             if node.stage == "training_set":
                 result, _ = training_set.run(ctx, costs=_costs(context, prefix))

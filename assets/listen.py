@@ -1,7 +1,7 @@
 """A stage's progress in the log of a Dagster run."""
 
-import logging
 import time
+from collections.abc import Callable
 
 from winnow.pipeline.progress import Step
 
@@ -9,24 +9,26 @@ EVERY_SECONDS = 10.0
 
 
 class LogProgress:
-    """Tells at most every ten seconds per stage, and when the last row is done."""
+    """Says at most every ten seconds per stage how far it is, and when the last row is done."""
 
-    def __init__(self, log: logging.Logger, every_seconds: float = EVERY_SECONDS) -> None:
-        self._log, self._every = log, every_seconds
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._clock = say, clock
         self._began: dict[str, float] = {}
         self._told: dict[str, float] = {}
 
     def note(self, text: str) -> None:
-        self._log.info(text)
+        self._say(text)
 
     def step(self, step: Step) -> None:
-        now = time.monotonic()
+        now = self._clock()
         began = self._began.setdefault(step.stage, now)
         last = self._told.setdefault(step.stage, began)
-        if step.done < step.total and now - last < self._every:
+        if step.done < step.total and now - last < EVERY_SECONDS:
             return
         self._told[step.stage] = now
-        self._log.info(_line(step, now - began))
+        self._say(_line(step, now - began))
 
 
 def _line(step: Step, seconds: float) -> str:

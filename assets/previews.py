@@ -181,10 +181,11 @@ def _where(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    names = sorted(set(wanted))
+    if not names:  # an empty set has no type that a column could be compared with
+        return {}
     rows = pq.read_table(
-        work.table_path(stage),
-        columns=[key, column],
-        filters=pc.field(key).isin(sorted(set(wanted))),
+        work.table_path(stage), columns=[key, column], filters=pc.field(key).isin(names)
     )
     return dict(zip(rows[key].to_pylist(), rows[column].to_pylist(), strict=True))
 

@@ -73,7 +73,7 @@ def write_home(home: Path) -> Path:
 def _answers(reference: str, right: int) -> Iterator[str]:
     for index in range(4):
         value = reference if index < right else f"1000{index}"
-        yield f"{HOSTILE if index == 3 else 'Add them.'} The answer is \\boxed{{{value}}}."
+        yield f"{HOSTILE if index else 'Add them.'} The answer is \\boxed{{{value}}}."
 
 
 @pytest.fixture

@@ -5,30 +5,13 @@ from dataclasses import dataclass
 
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.store.store import locked
-from winnow.stages import (
-    clusters,
-    difficulty,
-    embeddings,
-    prompts,
-    rollouts,
-    scores,
-    training_set,
-    verdicts,
-)
+from winnow.stages import training_set
 from winnow.stages.base import Context, StageResult
 
 Stage = Callable[[Context], StageResult]
 
 # In running order; training_set comes last and gives a version.
-STAGES: dict[str, Stage] = {
-    "prompts": prompts.run,
-    "rollouts": rollouts.run,
-    "verdicts": verdicts.run,
-    "difficulty": difficulty.run,
-    "embeddings": embeddings.run,
-    "clusters": clusters.run,
-    "scores": scores.run,
-}
+STAGES: dict[str, Stage] = {name: stage.run for name, stage in training_set.BEFORE.items()}
 
 
 @dataclass(frozen=True)

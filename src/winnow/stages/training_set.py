@@ -26,6 +26,16 @@ from winnow.stages import (
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
 VERSION = "1"
+# The stages before this one, in running order: each has a `run` and a `mark`.
+BEFORE = {
+    "prompts": prompts,
+    "rollouts": rollouts,
+    "verdicts": verdicts,
+    "difficulty": difficulty,
+    "embeddings": embeddings,
+    "clusters": clusters,
+    "scores": scores,
+}
 SIGNALS = ("prompts", "rollouts", "verdicts", "difficulty", "clusters", "scores")
 PUBLISHED = pa.schema(
     [("version", pa.string()), ("set", pa.string()), ("split", pa.string()), ("rows", pa.int64())]
@@ -76,17 +86,8 @@ def run(
 
 def stale(ctx: Context) -> list[str]:
     """Stages whose tables are missing or not what the recipe and its sources ask for now."""
-    modules = {
-        "prompts": prompts,
-        "rollouts": rollouts,
-        "verdicts": verdicts,
-        "difficulty": difficulty,
-        "embeddings": embeddings,
-        "clusters": clusters,
-        "scores": scores,
-    }
     found: list[str] = []
-    for name, module in modules.items():
+    for name, module in BEFORE.items():
         stamps = ctx.workspace.stamps(name)
         if stamps is None:
             return [*found, name]  # what follows cannot be told without it
