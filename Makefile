@@ -26,7 +26,7 @@ run: $(READY) ## Run the quickstart recipe
 	$(BIN)/winnow run data/recipes/quickstart.yaml
 
 test: $(READY) lint types ## Everything: linters, types, tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## ruff
 	$(BIN)/ruff check .

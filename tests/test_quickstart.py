@@ -16,7 +16,7 @@ from winnow.stages.base import Context
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("engine"),  # one engine at a time
+    pytest.mark.long,
 ]
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,6 @@ from winnow.synth.engines.vllm import VLLMEngine
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("engine"),  # one engine at a time
 ]
 
 CONTEXT = 512
