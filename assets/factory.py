@@ -1,6 +1,6 @@
-"""One recipe in, its assets, checks and job out."""
+"""Recipes in; assets, checks and jobs out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +18,12 @@ from winnow.stages.base import Context
 
 BROKEN = "recipe"  # the one asset of a recipe that cannot be read
 BROKEN_CHECK = "is_valid"
+
+
+def build(files: Iterable[RecipeFile], home: Path) -> dg.Definitions:
+    """The definitions of some recipes of a home folder."""
+    parts = (recipe_definitions(file, home.absolute()) for file in files)
+    return dg.Definitions.merge(dg.Definitions(), *parts)
 
 
 def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:

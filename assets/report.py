@@ -30,8 +30,9 @@ def dagster_home(home: Path) -> Path:
 def report_run(home: Path, ctx: Context, results: Iterable[StageResult]) -> None:
     """Note the results of a run and, where there is a Dagster home, report them to it.
 
-    A stage that Dagster knows in this very state already is not reported again. A Dagster home that
-    cannot be written costs a line in the log, never the run.
+    A stage that Dagster knows in this very state already is not reported again, nor is a recipe from
+    outside `<home>/recipes`, which the UI does not show. A Dagster home that cannot be written costs
+    a line in the log, never the run.
     """
     notes = _read(ctx.workspace)
     versions = code_versions(ctx.recipe, ctx.limit)
@@ -48,7 +49,9 @@ def report_run(home: Path, ctx: Context, results: Iterable[StageResult]) -> None
             "time": time.time(),
         }
     _write(ctx.workspace, notes)
-    if not dagster_home(home).is_dir() or importlib.util.find_spec("dagster") is None:
+    shown = (home / "recipes" / f"{ctx.workspace.name}.yaml").is_file()
+    there = dagster_home(home).is_dir() and importlib.util.find_spec("dagster") is not None
+    if not (shown and there):
         return
     from winnow.assets.runless import report
 

@@ -13,20 +13,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest file first, so that the others fill the second core beside it."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Folder of real data sets that stands beside a checkout in development."""
-    if not SHARED.is_dir():
-        pytest.skip("the folder ../shared/data with real data sets is not here")
-    return SHARED
 
 
 @dataclass

@@ -128,7 +128,7 @@ def test_dagster_finds_what_the_command_made_and_samples_only_the_rest(
             store.delete(name for name, prompt in kept.items() if prompt in gone) == 6 * FORGOTTEN
         )
     monkeypatch.setenv("WINNOW_HOME", str(fresh))
-    from winnow.assets.definitions import build
+    from winnow.assets.factory import build
     from winnow.assets.snapshot import read_all
 
     job = build(read_all(fresh), fresh).resolve_implicit_global_asset_job_def()

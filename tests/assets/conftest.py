@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
-# Before Dagster is imported anywhere: no test of ours reports to anybody.
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-
-dg = pytest.importorskip("dagster")
 
 HOSTILE = (
     "<img src=x onerror=alert(1)> [tap](javascript:alert(2)) | `x` ![p](https://x.example/p) "
@@ -112,7 +110,7 @@ def copy_of_ran(ran: Path, tmp_path: Path) -> Path:
 
 def materialise(home: Path, instance: Any, **options: Any) -> Any:
     """Run the job of the recipe tiny in this process."""
-    from winnow.assets.definitions import build
+    from winnow.assets.factory import build
     from winnow.assets.snapshot import read_all
 
     job = build(read_all(home), home).resolve_job_def("tiny_all")

@@ -70,7 +70,7 @@ def test_dagster_finds_what_winnow_run_made(ran: Path, materialise: Callable[...
 def test_nothing_is_stale_after_a_run_and_an_edit_makes_stale_what_it_changes(made: Any) -> None:
     from dagster._utils.test.data_versions import get_stale_status_resolver
 
-    from winnow.assets.definitions import build
+    from winnow.assets.factory import build
     from winnow.assets.snapshot import RecipeFile, read_all
 
     def stale(file: RecipeFile) -> set[str]:

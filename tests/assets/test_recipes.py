@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from winnow.assets import graph, snapshot
-from winnow.assets.definitions import build
+from winnow.assets.factory import build
 from winnow.assets.listen import LogProgress
 from winnow.assets.snapshot import RecipeFile, pinned, read_all
 from winnow.assets.versions import code_versions

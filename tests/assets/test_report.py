@@ -87,7 +87,7 @@ def test_a_run_shows_in_dagster_with_metadata_versions_and_checks(copy_of_ran: P
 def test_what_is_reported_is_not_stale(copy_of_ran: Path) -> None:
     from dagster._utils.test.data_versions import get_stale_status_resolver
 
-    from winnow.assets.definitions import build
+    from winnow.assets.factory import build
     from winnow.assets.snapshot import read_all
 
     prepare(copy_of_ran)
@@ -203,3 +203,12 @@ def test_damaged_notes_count_as_none(copy_of_ran: Path) -> None:
         assert report.noted(Workspace(copy_of_ran, "tiny")) == {}
     run_and_report(copy_of_ran)
     assert set(report.noted(Workspace(copy_of_ran, "tiny"))) == set(STAGES)
+
+
+def test_a_recipe_that_the_ui_does_not_show_is_not_reported(copy_of_ran: Path) -> None:
+    prepare(copy_of_ran)
+    elsewhere = (copy_of_ran / "recipes" / "tiny.yaml").rename(copy_of_ran / "tiny.yaml")
+    ctx = Context.of(elsewhere, copy_of_ran)
+    report.report_run(copy_of_ran, ctx, chain.run(ctx).stages)
+    assert not any(events(copy_of_ran).values())
+    assert set(report.noted(ctx.workspace)) == set(STAGES)
