@@ -426,6 +426,8 @@ def parse(text: str, origin: str = "<recipe>") -> Recipe:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin
         raise UsageError(f"{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:  # an impossible date, say
+        raise UsageError(f"{origin}: not YAML: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(
             f"{origin}: a recipe is a mapping of keys, such as `dataset:` and `sources:`"

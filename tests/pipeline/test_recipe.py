@@ -76,6 +76,7 @@ BAD = [
     ("", OPENAI.format("localhost:8000"), ["engine.base_url", "http://127.0.0.1:8000/v1"]),
     ("  rl:\n", "  README.md: {type: rl}\n", ["README.md", "a file of that name"]),
     ("", "seed: -1\n", ["seed"]),
+    ("", "seed: 2024-13-45\n", ["not YAML", "month"]),
     ("", "difficulty: {prior: [0, 1]}\n", ["difficulty.prior"]),
     ("", "a: [\n", ["r.yaml:", "not YAML"]),
     ("", "\tb: 1\n", ["r.yaml:14", "not YAML"]),

@@ -28,8 +28,12 @@ def build(
 
     Answers, verdicts, clusters and scores are those of the recipe's last `winnow run`.
     """
+    from winnow.assets.report import report_run
     from winnow.cli.run import summary
     from winnow.stages import chain
     from winnow.stages.base import Context
 
-    summary(chain.build(Context.of(recipe, home, limit), split))
+    ctx = Context.of(recipe, home, limit)
+    report = chain.build(ctx, split)
+    report_run(home, ctx, report.stages)
+    summary(report)
