@@ -25,6 +25,7 @@ from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.models import ModelFolder
 from winnow.pipeline.names import Message
 from winnow.pipeline.tokens import render
+from winnow.synth.engines.end_with_parent import PARENT
 
 RESTARTS = 2
 _GIB = 1 << 30
@@ -172,6 +173,7 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        os.environ[PARENT] = str(os.getpid())
         with _standard_error_to(self._log):
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
