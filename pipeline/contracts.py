@@ -6,7 +6,7 @@ that `pipeline` imports nothing above itself.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,8 +103,8 @@ class Task:
 class Verdict:
     """A three-valued judgement.
 
-    `reward` is the verifier's own number (null when unjudged), `parts` named rewards, `extracted`
-    what was read from the answer, `detail` the reason in a few words.
+    `reward` is the verifier's own number (None where nothing could be measured), `parts` named
+    rewards, `extracted` what was read from the answer, `detail` the reason in a few words.
     """
 
     verdict: VerdictName
@@ -121,13 +121,27 @@ class Verdict:
 class Verifier(Protocol):
     """Judges one finished answer, in a worker process, under a time limit.
 
-    `version` is part of every verdict's name: raise it whenever a verdict could change.
+    `version` is part of every verdict's name: raise it whenever a verdict could change. Three more
+    attributes are optional: `Arguments`, the `verify.arguments.Arguments` that checks and documents
+    `task.args`; `needs_answer` (default True), whether a task must bring a reference; and a method
+    `warm()`, called once per worker before its first row.
     """
 
     name: str
     version: str
 
     def verify(self, completion: str, task: Task) -> Verdict: ...
+
+
+@runtime_checkable
+class ModelVerifier(Protocol):
+    """A verifier that asks a model. It runs beside the engine, in the main process."""
+
+    def needs_engine(self, args: Mapping[str, Any]) -> bool:
+        """Whether judging with these arguments asks a model at all."""
+        ...
+
+    async def ask(self, completion: str, task: Task, engine: Engine) -> Verdict: ...
 
 
 @dataclass(frozen=True)

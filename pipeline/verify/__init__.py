@@ -1,7 +1,8 @@
 """Verifiers: what decides whether an answer is correct, wrong or cannot be judged.
 
 How to add one: write a class with `name`, `version` and `verify` (`winnow.pipeline.contracts`) in a
-module of this folder, and a line in `VERIFIERS`. Another package adds its own through the entry
+module of this folder, a line in `VERIFIERS`, and labelled pairs for its self-test in
+`pairs/<name>.jsonl` (`self_test.Pair`). Another package adds its own through the entry
 point group `winnow.verifiers` (name = "module:Class"); built-in names cannot be taken over.
 
 A verifier is made without arguments, in the main process for its version and in every worker to
@@ -9,8 +10,8 @@ judge, so heavy imports belong inside `verify`. Where they take long, a method `
 when a worker starts, so that no row's time limit pays for them.
 """
 
-from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -20,21 +21,23 @@ from winnow.pipeline.errors import UsageError
 GROUP = "winnow.verifiers"
 
 
-def _math() -> Verifier:
-    from winnow.pipeline.verify.math_answer import MathAnswer
-
-    return MathAnswer()
-
-
-def _reasoning_gym() -> Verifier:
-    from winnow.pipeline.verify.reasoning_gym_score import ReasoningGymScore
-
-    return ReasoningGymScore()
-
-
-VERIFIERS: dict[str, Callable[[], Verifier]] = {
-    "math": _math,
-    "reasoning_gym": _reasoning_gym,
+# name: module and class, imported when first asked for.
+VERIFIERS: dict[str, str] = {
+    "choice": "winnow.pipeline.verify.choice:Choice",
+    "ensemble": "winnow.pipeline.verify.ensemble:Ensemble",
+    "exact": "winnow.pipeline.verify.exact:Exact",
+    "format": "winnow.pipeline.verify.text_format:TextFormat",
+    "iou": "winnow.pipeline.verify.iou:IoU",
+    "judge": "winnow.pipeline.verify.judge:ModelJudge",
+    "length": "winnow.pipeline.verify.length:Length",
+    "math": "winnow.pipeline.verify.math_answer:MathAnswer",
+    "patch": "winnow.pipeline.verify.patch:Patch",
+    "python": "winnow.pipeline.verify.python_code:PythonCode",
+    "ranked_list": "winnow.pipeline.verify.ranked_list:RankedList",
+    "reasoning_gym": "winnow.pipeline.verify.reasoning_gym_score:ReasoningGymScore",
+    "regex": "winnow.pipeline.verify.regex:Regex",
+    "sql": "winnow.pipeline.verify.sql:SQLQuery",
+    "tool_call": "winnow.pipeline.verify.tool_call:ToolCall",
 }
 
 
@@ -47,7 +50,8 @@ def verifier_names() -> list[str]:
 def get_verifier(name: str) -> Verifier:
     """The verifier `name`, one instance per process. Raises UsageError for an unknown name."""
     if name in VERIFIERS:
-        return VERIFIERS[name]()
+        module, _, attribute = VERIFIERS[name].partition(":")
+        return cast(Verifier, getattr(import_module(module), attribute)())
     points = entry_points(group=GROUP, name=name)
     if not points:
         known = ", ".join(verifier_names())

@@ -28,6 +28,7 @@ from pebble import ProcessExpired, ProcessPool
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.verify import get_verifier
+from winnow.pipeline.verify.arguments import BadArguments
 
 ATTEMPTS = 3  # pools that may break under one row before the run is given up
 WATCH_SECONDS = 0.5
@@ -188,14 +189,21 @@ def _end(pool: ProcessPool) -> None:
 def _judge(name: str, completion: str, task: Task) -> TimedVerdict:
     """Runs in a worker."""
     started = time.perf_counter()
+    verdict = judged(name, completion, task)
+    return TimedVerdict(verdict, time.perf_counter() - started)
+
+
+def judged(name: str, completion: str, task: Task) -> Verdict:
+    """The verdict of the verifier `name`, in this process; whatever it raises is in the verdict."""
     try:
-        verdict = _checked(get_verifier(name).verify(completion, task))
+        return _checked(get_verifier(name).verify(completion, task))
     except MemoryError:
-        verdict = Verdict.unjudged("out_of_memory")
+        return Verdict.unjudged("out_of_memory")
+    except BadArguments as error:
+        return Verdict.unjudged(f"bad_arguments: {_encodable(str(error)[:200])}")
     except BaseException as error:  # noqa: BLE001 - a verifier's bug costs its row, no more
         message = _encodable(str(error)[:200])
-        verdict = Verdict.unjudged(f"verifier_error: {type(error).__name__}: {message}")
-    return TimedVerdict(verdict, time.perf_counter() - started)
+        return Verdict.unjudged(f"verifier_error: {type(error).__name__}: {message}")
 
 
 def _checked(verdict: Verdict) -> Verdict:
