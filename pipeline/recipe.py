@@ -7,12 +7,10 @@ be right, before anything is sampled.
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -26,117 +24,53 @@ from pydantic import (
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.recipe_errors import duplicates, explain
+from winnow.pipeline.recipe_sections.engines import (
+    EngineConfig,
+    OpenAIEngine,
+    PluginEngine,
+    ReplayEngine,
+    VLLMEngine,
+)
+from winnow.pipeline.recipe_sections.part import Name, Part, Seed, Share
+from winnow.pipeline.recipe_sections.sets import PreferenceSet, RLSet, SetConfig, SFTSet
+from winnow.pipeline.recipe_sections.sources import (
+    Columns,
+    DatasetSource,
+    PluginSource,
+    ReasoningGymSource,
+    SourceConfig,
+)
+
+__all__ = [
+    "RESERVED",
+    "Columns",
+    "DatasetSource",
+    "EngineConfig",
+    "OpenAIEngine",
+    "PluginEngine",
+    "PluginSource",
+    "PreferenceSet",
+    "Prompting",
+    "RLSet",
+    "ReasoningGymSource",
+    "Recipe",
+    "ReplayEngine",
+    "SFTSet",
+    "SamplingConfig",
+    "SetConfig",
+    "SourceConfig",
+    "UDSConfig",
+    "VLLMEngine",
+    "dump",
+    "load",
+    "parse",
+]
 
 # Files that stand beside the sets in a version's folder.
 RESERVED = frozenset(("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet"))
 
-_SECRETS = ("token", "key", "secret", "password")
 
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Part(BaseModel):
-    """A section of the recipe: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def _without_secrets(args: dict[str, Any]) -> dict[str, Any]:
-    """Free-form arguments, which go into manifests and cards; ValueError where a secret is there."""
-    for name, setting in args.items():
-        if isinstance(setting, str) and str(name).lower().endswith(_SECRETS):
-            raise ValueError(
-                f"{name} would end up in manifests and cards; give secrets in the environment "
-                "(HF_TOKEN for the hub)"
-            )
-        if isinstance(setting, dict):
-            _without_secrets(setting)
-    return args
-
-
-class Columns(_Part):
-    """Which columns of a source hold what.
-
-    `prompt` is text, or a list of {role, content}; several columns of text are joined by blank lines
-    in the order given (those that a row leaves empty are skipped).
-    """
-
-    prompt: str | Annotated[tuple[str, ...], Field(min_length=1)] = "prompt"
-    answer: str | None = "answer"
-    domain: str | None = None
-    keep: tuple[str, ...] = ()
-
-    @field_validator("prompt", "keep", mode="before")
-    @classmethod
-    def _list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @property
-    def prompts(self) -> tuple[str, ...]:
-        """The prompt's columns."""
-        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
-
-
-class DatasetSource(_Part):
-    """Anything `datasets.load_dataset` opens: a hub id, a folder, Parquet, JSONL or CSV files."""
-
-    type: Literal["dataset"]
-    path: str
-    name: Name
-    config: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    columns: Columns = Columns()
-    verifier: str = "math"
-    verifier_args: dict[str, Any] = {}
-    licence: str | None = None
-
-
-class ReasoningGymSource(_Part):
-    """One procedural task family of reasoning-gym, judged by its own scorer."""
-
-    type: Literal["reasoning_gym"]
-    family: str
-    size: PositiveInt
-    seed: Seed = 0
-    config: dict[str, Any] = {}
-    name: Name = ""
-    licence: str | None = "apache-2.0"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_its_family(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "name" not in data and isinstance(data.get("family"), str):
-            return {**data, "name": data["family"]}
-        return data
-
-
-class PluginSource(_Part):
-    """A source that another package registers under the entry point group `winnow.sources`."""
-
-    type: Literal["plugin"]
-    plugin: str
-    name: Name
-    args: dict[str, Any] = {}
-    columns: Columns = Columns()
-    verifier: str = "math"
-    verifier_args: dict[str, Any] = {}
-    licence: str | None = None
-
-    @field_validator("args")
-    @classmethod
-    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _without_secrets(value)
-
-
-SourceConfig = Annotated[
-    DatasetSource | ReasoningGymSource | PluginSource, Field(discriminator="type")
-]
-
-
-class Prompting(_Part):
+class Prompting(Part):
     """How a source's text becomes the conversation that the model sees."""
 
     system: str | None = None
@@ -150,74 +84,7 @@ class Prompting(_Part):
         return value
 
 
-class VLLMEngine(_Part):
-    """vLLM in this process's care. `args` are vLLM's own engine arguments."""
-
-    type: Literal["vllm"] = "vllm"
-    model: str = "smollm2-135m-instruct"
-    revision: str | None = None
-    max_model_len: PositiveInt = 2048
-    args: dict[str, Any] = {}
-
-    @field_validator("args")
-    @classmethod
-    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _without_secrets(value)
-
-
-class OpenAIEngine(_Part):
-    """Any OpenAI-compatible server. The key comes from the environment variable `key_env`."""
-
-    type: Literal["openai"]
-    model: str
-    base_url: str = "http://127.0.0.1:8000/v1"
-    revision: str = "served"
-    key_env: str = "OPENAI_API_KEY"
-    max_retries: NonNegativeInt = 5
-    timeout_seconds: PositiveFloat = 600.0
-    max_model_len: PositiveInt | None = None
-
-    @field_validator("base_url")
-    @classmethod
-    def _no_credentials(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "must hold no user, password or query, which would end up in manifests and cards; "
-                "put the key into the environment variable that `key_env` names"
-            )
-        return value
-
-
-class ReplayEngine(_Part):
-    """Rollouts that were imported with `winnow import-rollouts`; nothing is sampled."""
-
-    type: Literal["replay"]
-    policy: str
-    sampler: str = "imported"
-
-
-class PluginEngine(_Part):
-    """An engine that another package registers under the entry point group `winnow.engines`."""
-
-    type: Literal["plugin"]
-    plugin: str
-    args: dict[str, Any] = {}
-
-    @field_validator("args")
-    @classmethod
-    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _without_secrets(value)
-
-
-EngineConfig = Annotated[
-    VLLMEngine | OpenAIEngine | ReplayEngine | PluginEngine, Field(discriminator="type")
-]
-
-
-class SamplingConfig(_Part):
+class SamplingConfig(Part):
     """How many answers are drawn per prompt, and from which distribution."""
 
     n: PositiveInt = 4
@@ -241,14 +108,14 @@ class SamplingConfig(_Part):
         )
 
 
-class VerifyConfig(_Part):
+class VerifyConfig(Part):
     """Worker processes that judge answers. `workers` null: one per core, at most 8."""
 
     timeout_seconds: PositiveFloat = 10.0
     workers: PositiveInt | None = None
 
 
-class DifficultyConfig(_Part):
+class DifficultyConfig(Part):
     """Beta prior of the pass rate, (alpha, beta); (1, 1) is uniform."""
 
     prior: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
@@ -259,14 +126,14 @@ class DifficultyConfig(_Part):
         return tuple(value) if isinstance(value, list) else value
 
 
-class EmbeddingConfig(_Part):
+class EmbeddingConfig(Part):
     """Sentence embeddings of the prompts."""
 
     model: str = "all-minilm-l6-v2"
     batch_size: PositiveInt = 64
 
 
-class ClusterConfig(_Part):
+class ClusterConfig(Part):
     """faiss k-means over the embeddings; `k` is clipped to the number of distinct vectors."""
 
     k: PositiveInt = 16
@@ -274,7 +141,7 @@ class ClusterConfig(_Part):
     iterations: PositiveInt = 25
 
 
-class UDSConfig(_Part):
+class UDSConfig(Part):
     """Utility-diversity online batch selection (arXiv 2510.16882) over the correct answers.
 
     `keep` of every `batch` candidates are selected. `alpha` belongs to the official projection's
@@ -298,53 +165,7 @@ class UDSConfig(_Part):
         return self
 
 
-class _Set(_Part):
-    """What every set can ask of its rows; each rule that drops a row is named in the ledger."""
-
-    pass_rate: tuple[Share, Share] | None = None  # inclusive band
-    pass_rate_column: Literal["pass_rate", "pass_rate_low"] = "pass_rate"
-    min_judged: NonNegativeInt = 1
-    per_cluster: PositiveInt | None = None
-    budget: PositiveInt | None = None  # rows
-
-    @field_validator("pass_rate", mode="before")
-    @classmethod
-    def _band(cls, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            value = tuple(float(v) if isinstance(v, int) else v for v in value)
-            if len(value) == 2 and all(isinstance(v, float) for v in value) and value[0] > value[1]:
-                raise ValueError(
-                    f"the band's lower end {value[0]} is above its upper end {value[1]}"
-                )
-        return value
-
-
-class SFTSet(_Set):
-    """`messages`, `weight`: verified answers."""
-
-    type: Literal["sft"] = "sft"
-    per_prompt: PositiveInt = 1
-    uds: bool = True  # only what the UDS pass selected
-    weighting: Literal["uniform", "per_prompt"] = "uniform"  # 1 a row, or 1 a prompt
-
-
-class RLSet(_Set):
-    """`prompt`, `answer`, `verifier`, `verifier_args`, `pass_rate`: prompts worth rolling out."""
-
-    type: Literal["rl"] = "rl"
-
-
-class PreferenceSet(_Set):
-    """`prompt`, `chosen`, `rejected`: a verified right and a wrong answer of one prompt."""
-
-    type: Literal["preference"] = "preference"
-    pairs_per_prompt: PositiveInt = 1
-
-
-SetConfig = Annotated[SFTSet | RLSet | PreferenceSet, Field(discriminator="type")]
-
-
-class Recipe(_Part):
+class Recipe(Part):
     """One run. `dataset` names the folder that its versions go to."""
 
     dataset: Name
@@ -355,6 +176,7 @@ class Recipe(_Part):
     engine: EngineConfig = VLLMEngine()
     sampling: SamplingConfig = SamplingConfig()
     verify: VerifyConfig = VerifyConfig()
+    judge: EngineConfig | None = None  # whom verifiers ask that ask a model; null: the engine
     difficulty: DifficultyConfig = DifficultyConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     clusters: ClusterConfig = ClusterConfig()

@@ -3,7 +3,7 @@
 Rules that drop a row, in the order in which they are asked:
 
 `unreadable` (broken line, failed generator), `missing_prompt`, `empty_prompt`, `wrong_type`,
-`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `duplicate` (the same prompt, answer
+`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `bad_arguments`, `duplicate` (the same prompt, answer
 and verifier came before), `unrenderable` (the chat template refuses it), `too_long`.
 """
 
@@ -23,11 +23,10 @@ from winnow.pipeline.recipe import Columns, ReasoningGymSource, Recipe, SourceCo
 from winnow.pipeline.schema import LEDGER, PROMPTS
 from winnow.pipeline.sources import check, open_source, rows
 from winnow.pipeline.sources.rows import Drop
+from winnow.pipeline.verify import VERIFIERS, get_verifier, needs_answer
+from winnow.pipeline.verify.arguments import Arguments, BadArguments, NoArguments
 
 STAGE = "prompts"
-
-# Verifiers that make their own reference; every other one needs the column that the recipe names.
-ANSWER_FREE = frozenset({"reasoning_gym"})
 
 CountTokens = Callable[[list[Message]], int]
 
@@ -56,11 +55,13 @@ def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
             raise UsageError(
                 f"source {name!r}: verifier: no verifier {verifier!r}; {hint}known: {known}"
             )
-        if verifier == "math" and mapping.columns.answer is None:
+        if verifier in VERIFIERS and needs_answer(verifier) and mapping.columns.answer is None:
             raise UsageError(
-                f"source {name!r}: columns.answer: the verifier math compares with a reference; "
-                "name the column that holds it"
+                f"source {name!r}: columns.answer: the verifier {verifier} compares with a "
+                "reference; name the column that holds it"
             )
+        if mapping.same_args:
+            _check_arguments(name, verifier, mapping.verifier_args)
         check(config)
 
 
@@ -119,7 +120,13 @@ class _Mapping:
 
     @property
     def needs_answer(self) -> bool:
-        return self.columns.answer is not None and self.verifier not in ANSWER_FREE
+        return self.columns.answer is not None and needs_answer(self.verifier)
+
+    @property
+    def same_args(self) -> bool:
+        """Whether every row has the arguments that the recipe gives, and no others."""
+        columns = self.columns
+        return not (self.own_args or columns.verifier_args or columns.arguments)
 
     @property
     def required(self) -> list[tuple[str, str]]:
@@ -129,6 +136,8 @@ class _Mapping:
         named.append(("columns.domain", columns.domain))
         if self.needs_answer:
             named.append(("columns.answer", columns.answer))
+        named.append(("columns.verifier_args", columns.verifier_args))
+        named += [(f"columns.arguments.{key}", name) for key, name in columns.arguments.items()]
         named += [("columns.keep", name) for name in columns.keep]
         return [(key, column) for key, column in named if column is not None]
 
@@ -211,7 +220,10 @@ class _Taken:
         raw = values.get(columns.answer) if columns.answer is not None else None
         answer = rows.answer(raw, needed=mapping.needs_answer)
         domain = values.get(columns.domain) if columns.domain is not None else None
-        args = values["verifier_args"] if mapping.own_args else mapping.verifier_args
+        if mapping.own_args:
+            args = values["verifier_args"]
+        else:
+            args = rows.arguments(values, columns, mapping.verifier_args)
         prompt = prompt_id(messages)
         return {
             "task_id": task_id(prompt, answer, mapping.verifier, args),
@@ -238,6 +250,19 @@ class _Taken:
             raise Drop("unrenderable", " ".join(str(error).split())[:200]) from None
         if self._max is not None and count > self._max:
             raise Drop("too_long", "tokens", value=str(count), threshold=str(self._max))
+
+
+def _check_arguments(source: str, verifier: str, args: Mapping[str, Any]) -> None:
+    """Raises UsageError where the verifier does not take `args`, before anything is sampled."""
+    if verifier not in VERIFIERS:
+        return  # another package's verifier checks its own
+    model: type[Arguments] = getattr(get_verifier(verifier), "Arguments", NoArguments)
+    try:
+        model.read(args)
+    except BadArguments as error:
+        raise UsageError(
+            f"source {source!r}: verifier_args.{error} (`winnow verifiers {verifier}` documents them)"
+        ) from None
 
 
 def _text(value: int | None) -> str | None:

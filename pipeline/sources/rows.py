@@ -5,6 +5,7 @@ recipe's template and system message are put around it.
 """
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 
 from winnow.pipeline.clean.normalise import is_blank
 from winnow.pipeline.names import canonical_json
-from winnow.pipeline.recipe import Prompting
+from winnow.pipeline.recipe import Columns, Prompting
 
 ROLES = ("system", "user", "assistant")
 
@@ -139,6 +140,36 @@ def _is_missing(value: Any) -> bool:
     if isinstance(value, Decimal):
         return value.is_nan()
     return isinstance(value, float) and math.isnan(value)
+
+
+def arguments(
+    values: Mapping[str, Any], columns: Columns, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A row's arguments of its verifier: `given`, then its JSON column, then single columns (a null
+    gives none). Raises Drop."""
+    found = dict(given)
+    own = values.get(columns.verifier_args) if columns.verifier_args is not None else None
+    if isinstance(own, str) and own.strip():
+        try:
+            own = json.loads(own)
+        except (ValueError, RecursionError) as error:
+            raise Drop("bad_arguments", f"{columns.verifier_args} is not JSON: {error}") from None
+    if own is not None and own != "":
+        if not isinstance(own, Mapping):
+            raise Drop(
+                "bad_arguments",
+                f"{columns.verifier_args} is no object of arguments",
+                value=type(own).__name__,
+            )
+        found |= {str(key): item for key, item in own.items() if item is not None}
+    for name, column in columns.arguments.items():
+        if not _is_missing(values.get(column)):
+            found[name] = values[column]
+    try:
+        valid(canonical_json(plain(found)), "arguments")
+    except (RecursionError, ValueError):
+        raise Drop("bad_arguments", "nested too deeply or too large a number") from None
+    return {name: plain(item) for name, item in found.items()}
 
 
 def label(value: Any, column: str) -> str | None:

@@ -1,5 +1,6 @@
 """What several commands share: their common options, the console, progress with time left."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,35 @@ Limit = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("data")
+InputFile = Annotated[
+    Path | None, typer.Option(help="Rows to read: .parquet or .jsonl.", show_default=False)
+]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(help="Where the rows go, with the new columns: .parquet or .jsonl.",
+                 show_default=False),
+]  # fmt: skip
+
+
+def assignments(given: list[str] | None, option: str, *, as_text: bool = False) -> dict[str, Any]:
+    """`key=value` options; a value is JSON where it reads as JSON, text otherwise.
+
+    Raises UsageError where there is no `=`.
+    """
+    import json
+
+    from winnow.pipeline.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for each in given or []:
+        key, equals, value = each.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {each}: is not key=value")
+        found[key] = value
+        if not as_text:
+            with contextlib.suppress(ValueError):
+                found[key] = json.loads(value)
+    return found
 
 
 def console() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from winnow.cli import build, inspect, rollouts, run, ui, upkeep
+from winnow.cli import build, clean, inspect, rollouts, run, ui, upkeep, verify
 from winnow.pipeline.errors import WinnowError
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ run.register(app)
 build.register(app)
 rollouts.register(app)
 inspect.register(app)
+verify.register(app)
+clean.register(app)
 upkeep.register(app)
 ui.register(app)
 

@@ -6,13 +6,15 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline.names import digest
 from winnow.pipeline.progress import Progress, Silent
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace, default_home
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ def fingerprint(ctx: Context, stage: str, version: str, inputs: Mapping[str, Any
     return digest(f"stage/{stage}/{version}", {"inputs": dict(inputs), "limit": ctx.limit})
 
 
-def run_async(work: Coroutine[Any, Any, None]) -> None:
+def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end. Where several of its tasks fail at once, the first failure rises."""
     try:
-        asyncio.run(work)
+        return asyncio.run(work)
     except BaseExceptionGroup as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):

@@ -14,10 +14,10 @@ from winnow.pipeline.contracts import Engine
 from winnow.pipeline.progress import Step
 from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.store.store import AsyncWriter, Store
-from winnow.pipeline.verify.judging import Judge, Tasks
+from winnow.pipeline.verify.judging import Judge
 from winnow.pipeline.verify.worker_pool import VerifierPool
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
-from winnow.stages.judges import pool_size
+from winnow.stages.judges import judging_engine, pool_size, tasks_of
 from winnow.synth import sampling
 from winnow.synth.engines import registry, replay
 
@@ -120,7 +120,7 @@ async def _draw(
     verdict_store: Store,
     meter: "_Meter",
 ) -> None:
-    tasks = Tasks(prompts)
+    tasks = tasks_of(ctx, prompts)
     messages = dict(
         zip(prompts["prompt_id"].to_pylist(), prompts["messages"].to_pylist(), strict=True)
     )
@@ -129,8 +129,13 @@ async def _draw(
     try:
         workers, seconds = pool_size(ctx), ctx.recipe.verify.timeout_seconds
         pool = VerifierPool(workers, seconds, verifiers=tasks.verifiers)
-        async with pool, AsyncWriter(store) as writer, AsyncWriter(verdict_store) as verdicts:
-            judge = Judge(tasks, pool, verdicts, set(), meter.judged)
+        async with (
+            pool,
+            AsyncWriter(store) as writer,
+            AsyncWriter(verdict_store) as verdicts,
+            judging_engine(ctx, tasks, engine) as asked,
+        ):
+            judge = Judge(tasks, pool, verdicts, set(), meter.judged, asked)
             meter.start()
             await sampling.draw(
                 plan.missing,

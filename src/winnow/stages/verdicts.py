@@ -8,18 +8,17 @@ import pyarrow as pa
 
 from winnow.pipeline.progress import Step
 from winnow.pipeline.store.store import AsyncWriter, Store
-from winnow.pipeline.verify import verifier_label
 from winnow.pipeline.verify.judging import Judge, Tasks, judge_missing, missing_verdicts
 from winnow.pipeline.verify.worker_pool import VerifierPool
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
-from winnow.stages.judges import pool_size
+from winnow.stages.judges import judging_engine, pool_size, tasks_of
 
 VERSION = "1"
 
 
 def mark(ctx: Context) -> str:
     """Fingerprint of what this stage's table is made from, as the recipe and its inputs are now."""
-    tasks = Tasks(ctx.workspace.read("prompts"))
+    tasks = tasks_of(ctx, ctx.workspace.read("prompts"))
     return fingerprint(
         ctx,
         "verdicts",
@@ -28,7 +27,7 @@ def mark(ctx: Context) -> str:
             "prompts": ctx.workspace.data_version("prompts"),
             "rollouts": ctx.workspace.data_version("rollouts"),
             "timeout_seconds": ctx.recipe.verify.timeout_seconds,
-            "verifiers": [verifier_label(name) for name in tasks.verifiers],
+            "verifiers": tasks.labels,
         },
     )
 
@@ -36,7 +35,7 @@ def mark(ctx: Context) -> str:
 def run(ctx: Context) -> StageResult:
     """Write `verdicts`."""
     prompts, rollouts = ctx.workspace.read("prompts"), ctx.workspace.read("rollouts")
-    tasks = Tasks(prompts)
+    tasks = tasks_of(ctx, prompts)
     mark_now = mark(ctx)
     made = 0
     skipped = ctx.workspace.holds("verdicts", mark_now)
@@ -92,6 +91,6 @@ async def _judge(
 
     workers = pool_size(ctx)
     pool = VerifierPool(workers, ctx.recipe.verify.timeout_seconds, verifiers=tasks.verifiers)
-    async with pool, AsyncWriter(store) as writer:
-        judge = Judge(tasks, pool, writer, known, tell)
+    async with pool, AsyncWriter(store) as writer, judging_engine(ctx, tasks) as engine:
+        judge = Judge(tasks, pool, writer, known, tell, engine)
         await judge_missing(rows, judge, concurrency=64 * workers)

@@ -1,0 +1,91 @@
+"""Where prompts come from, and which columns hold what."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from winnow.pipeline.recipe_sections.part import Name, Part, Seed, without_secrets
+
+
+class Columns(Part):
+    """Which columns of a source hold what.
+
+    `prompt` is text, or a list of {role, content}; several columns of text are joined by blank lines
+    in the order given (those that a row leaves empty are skipped). A row's own arguments of the
+    verifier come from `verifier_args` (a column of JSON) and from `arguments` (argument: column),
+    over those of the source.
+    """
+
+    prompt: str | Annotated[tuple[str, ...], Field(min_length=1)] = "prompt"
+    answer: str | None = "answer"
+    domain: str | None = None
+    verifier_args: str | None = None
+    arguments: dict[str, str] = Field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+
+    @field_validator("prompt", "keep", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt's columns."""
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+
+
+class DatasetSource(Part):
+    """Anything `datasets.load_dataset` opens: a hub id, a folder, Parquet, JSONL or CSV files."""
+
+    type: Literal["dataset"]
+    path: str
+    name: Name
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    columns: Columns = Columns()
+    verifier: str = "math"
+    verifier_args: dict[str, Any] = Field(default_factory=dict)
+    licence: str | None = None
+
+
+class ReasoningGymSource(Part):
+    """One procedural task family of reasoning-gym, judged by its own scorer."""
+
+    type: Literal["reasoning_gym"]
+    family: str
+    size: PositiveInt
+    seed: Seed = 0
+    config: dict[str, Any] = Field(default_factory=dict)
+    name: Name = ""
+    licence: str | None = "apache-2.0"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_family(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data and isinstance(data.get("family"), str):
+            return {**data, "name": data["family"]}
+        return data
+
+
+class PluginSource(Part):
+    """A source that another package registers under the entry point group `winnow.sources`."""
+
+    type: Literal["plugin"]
+    plugin: str
+    name: Name
+    args: dict[str, Any] = Field(default_factory=dict)
+    columns: Columns = Columns()
+    verifier: str = "math"
+    verifier_args: dict[str, Any] = Field(default_factory=dict)
+    licence: str | None = None
+
+    @field_validator("args")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return without_secrets(value)
+
+
+SourceConfig = Annotated[
+    DatasetSource | ReasoningGymSource | PluginSource, Field(discriminator="type")
+]
