@@ -56,8 +56,13 @@ CHECKS: Mapping[str, Mapping[str, invariants.Rule]] = {
         "columns": invariants.columns_as_documented({"verdicts": invariants.VERDICTS}),
         "all_judged": invariants.every_answer_judged,
     },
+    "audit": {
+        "columns": invariants.columns_as_documented({"audit": schema.AUDIT}),
+        "every_task": invariants.every_task_audited,
+    },
     "difficulty": {
         "columns": invariants.columns_as_documented({"difficulty": schema.DIFFICULTY}),
+        "every_task": "Every task is audited once.",
         "verdicts_counted": invariants.verdicts_counted,
     },
     "embeddings": {

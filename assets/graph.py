@@ -37,6 +37,8 @@ NODES: tuple[Node, ...] = (
          "are missing and judged beside.", frozenset({"parquet"}), model_pass=True),
     Node("verdicts", ("prompts", "rollouts"), "One verdict per answer and task: correct, wrong or "
          "unjudged.", frozenset({"python", "parquet"})),
+    Node("audit", ("verdicts",), "References that the answers agree against: suspects, with the "
+         "votes.", frozenset({"python", "parquet"})),
     Node("difficulty", ("verdicts",), "Pass rate of every task, with its Beta posterior and 90 % "
          "interval.", frozenset({"polars", "parquet"})),
     Node("embeddings", ("prompts",), "A normalised sentence embedding per prompt.",
@@ -45,7 +47,8 @@ NODES: tuple[Node, ...] = (
          "centroid.", frozenset({"faiss", "parquet"})),
     Node("scores", ("verdicts",), "UDS: utility and diversity of every correct answer, from one "
          "forward pass each.", frozenset({"pytorch", "parquet"}), model_pass=True),
-    Node("training_set", ("prompts", "verdicts", "difficulty", "clusters", "scores"), "The sets "
+    Node("training_set", ("prompts", "verdicts", "audit", "difficulty", "clusters", "scores"),
+         "The sets "
          "of the recipe, chosen from the recorded signals and published as a version.",
          frozenset({"huggingface", "parquet"})),
 )  # fmt: skip

@@ -116,7 +116,7 @@ def every_answer_judged(ctx: Context, version: Version | None) -> Found:
     for row in rows:
         if row["verdict"] not in ("correct", "wrong", "unjudged"):
             faults.append(f"{row['rollout_id']}: verdict {row['verdict']!r}")
-        elif (row["verdict"] == "unjudged") != (row["reward"] is None):
+        elif row["verdict"] != "unjudged" and row["reward"] is None:
             faults.append(f"{row['rollout_id']}: {row['verdict']} with reward {row['reward']}")
     return Found(faults, {"wanted": len(wanted), "verdicts": len(have)})
 
@@ -131,6 +131,14 @@ def verdicts_counted(ctx: Context, version: Version | None) -> Found:
     faults += _unequal("answers of all tasks", total, "right + wrong + unjudged", sum(parts))
     faults += _twice("tasks", table["task_id"].to_pylist())
     return Found(faults, {"verdicts": verdicts, "tasks": table.num_rows})
+
+
+def every_task_audited(ctx: Context, version: Version | None) -> Found:
+    """Every task is audited once."""
+    tasks = set(ctx.workspace.read("prompts", ["task_id"])["task_id"].to_pylist())
+    have = ctx.workspace.read("audit", ["task_id"])["task_id"].to_pylist()
+    faults = _twice("audit", have) + _sets("tasks", tasks, "audit", set(have))
+    return Found(faults, {"tasks": len(tasks), "audited": len(have)})
 
 
 def one_row_per_prompt(stage: str) -> Rule:

@@ -119,6 +119,10 @@ def _verdicts(work: Workspace) -> Metadata:
     return found
 
 
+def _audit(work: Workspace) -> Metadata:
+    return {"preview": dg.MetadataValue.md(previews.audit(work))}
+
+
 def _difficulty(work: Workspace) -> Metadata:
     from winnow.assets import plots
 
@@ -162,6 +166,7 @@ _MORE: Mapping[str, Callable[[Workspace], Metadata]] = {
     "prompts": _prompts,
     "rollouts": _rollouts,
     "verdicts": _verdicts,
+    "audit": _audit,
     "difficulty": _difficulty,
     "embeddings": _embeddings,
     "clusters": _clusters,

@@ -58,6 +58,21 @@ def verdicts(work: Workspace) -> str:
     )
 
 
+def audit(work: Workspace) -> str:
+    """Suspect references, the most agreed on first."""
+    columns = ["task_id", "reference", "majority_answer", "n_majority", "n_judged", "reason"]
+    found = work.read("audit", [*columns, "suspect"])
+    rows = found.filter(found["suspect"]).sort_by([("n_majority", "descending"),
+                                                   ("task_id", "ascending")])  # fmt: skip
+    return table(
+        ("task", "reference", "answers agree on", "votes", "judged", "why"),
+        (
+            (r["task_id"][:8], *(r[name] for name in columns[1:]))
+            for r in rows.slice(0, ROWS).to_pylist()
+        ),
+    )
+
+
 def difficulty(work: Workspace) -> str:
     """Tasks between hopeless and solved first, those nearest to one half on top."""
     columns = ["task_id", "pass_rate", "n_correct", "n_wrong", "n_unjudged", "interval_low",

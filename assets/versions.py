@@ -13,6 +13,7 @@ from winnow.pipeline.names import digest
 from winnow.pipeline.recipe import Recipe, SFTSet, VLLMEngine
 from winnow.pipeline.verify import verifier_label
 from winnow.stages import (
+    audit,
     clusters,
     difficulty,
     embeddings,
@@ -33,6 +34,7 @@ def code_versions(recipe: Recipe, limit: int | None = None) -> dict[str, str]:
         "prompts": (prompts.VERSION, _prompts(recipe)),
         "rollouts": (rollouts.VERSION, _rollouts(recipe)),
         "verdicts": (verdicts.VERSION, _verifiers(recipe)),
+        "audit": (audit.VERSION, recipes.dump(recipe.audit)),
         "difficulty": (difficulty.VERSION, recipes.dump(recipe.difficulty)),
         "embeddings": (embeddings.VERSION, recipe.embedding.model),
         "clusters": (clusters.VERSION, [recipes.dump(recipe.clusters), recipe.seed]),
@@ -52,7 +54,8 @@ def _prompts(recipe: Recipe) -> Any:
     if isinstance(recipe.engine, VLLMEngine):
         longest = recipe.engine.max_model_len - recipe.sampling.max_tokens
         reader = [recipe.engine.model, recipe.engine.revision, longest]
-    return [[recipes.dump(s) for s in recipe.sources], recipes.dump(recipe.prompting), reader]
+    return [[recipes.dump(s) for s in recipe.sources], recipes.dump(recipe.prompting), reader,
+            recipes.dump(recipe.clean)]  # fmt: skip
 
 
 def _rollouts(recipe: Recipe) -> Any:

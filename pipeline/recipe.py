@@ -24,6 +24,7 @@ from pydantic import (
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.recipe_errors import duplicates, explain
+from winnow.pipeline.recipe_sections.cleaning import Cleaning
 from winnow.pipeline.recipe_sections.engines import (
     EngineConfig,
     OpenAIEngine,
@@ -40,6 +41,7 @@ from winnow.pipeline.recipe_sections.sources import (
     ReasoningGymSource,
     SourceConfig,
 )
+from winnow.pipeline.verify.audit import AuditConfig
 
 __all__ = [
     "RESERVED",
@@ -172,11 +174,13 @@ class Recipe(Part):
     description: str = ""
     seed: Seed = 0
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    clean: Cleaning = Cleaning()
     prompting: Prompting = Prompting()
     engine: EngineConfig = VLLMEngine()
     sampling: SamplingConfig = SamplingConfig()
     verify: VerifyConfig = VerifyConfig()
     judge: EngineConfig | None = None  # whom verifiers ask that ask a model; null: the engine
+    audit: AuditConfig = AuditConfig()
     difficulty: DifficultyConfig = DifficultyConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     clusters: ClusterConfig = ClusterConfig()

@@ -96,6 +96,27 @@ DIFFICULTY = pa.schema(
     ]
 )  # fmt: skip
 
+AUDIT = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("reference", pa.string(), "Its reference answer.", null="the task has none"),
+        column("verifier", pa.string(), "Verifier that judged the answers."),
+        column("majority_answer", pa.string(), "Commonest answer, in its commonest spelling.",
+               null="no answer could be read"),
+        column("n_majority", pa.int32(), "Judged answers that give it."),
+        column("n_agree_reference", pa.int32(), "Answers judged correct."),
+        column("n_judged", pa.int32(), "Answers judged correct or wrong, unreadable ones included."),
+        column("n_answers", pa.int32(), "Different answers among them, as far as told apart."),
+        column("majority_share", pa.float64(), "n_majority / n_judged.", null="nothing was judged"),
+        column("share_low", pa.float64(), "Lower credible bound of the share that the policy gives "
+               "the commonest answer.", null="nothing was judged"),
+        column("suspect", pa.bool_(), "Whether the answers agree, credibly, against the reference."),
+        column("reason", pa.string(), "Why it is suspect, or verifier_doubt: the agreed answer is the "
+               "reference under another reading.", null="neither"),
+        column("doubt", pa.string(), "That reading.", null="there is none"),
+    ]
+)  # fmt: skip
+
 FEATURES = pa.schema(
     [
         column("feature_id", pa.string(), "Name of this signal."),
@@ -156,6 +177,7 @@ TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "rollouts": ROLLOUTS,
     "verdicts": VERDICTS,
+    "audit": AUDIT,
     "difficulty": DIFFICULTY,
     "features": FEATURES,
     "embeddings": EMBEDDINGS,

@@ -26,6 +26,7 @@ class Signals:
     prompts: pa.Table
     rollouts: pa.Table
     verdicts: pa.Table
+    audit: pa.Table
     difficulty: pa.Table
     clusters: pa.Table
     scores: pa.Table
@@ -70,6 +71,7 @@ def sft(config: SFTSet, signals: Signals, stage: str = "training_set/sft") -> Ch
         threshold="correct",
         detail=pl.col("detail"),
     )
+    _trusted(sieve, config)
     _band(sieve, config)
     # Of equal answers to one prompt the first by name stays, whatever its score: they score alike.
     sieve.rows = sieve.rows.sort("rollout_id")
@@ -106,6 +108,7 @@ def rl(config: RLSet, signals: Signals, stage: str = "training_set/rl") -> Chose
     """
     sieve = Sieve(_tasks(signals), "task_id", stage)
     _sampled(sieve)
+    _trusted(sieve, config)
     _band(sieve, config)
     _cap(sieve, config)
     rows = sieve.rows.with_columns(
@@ -136,6 +139,7 @@ def preference(
         value=counts,
         threshold="at least one of each",
     )
+    _trusted(sieve, config)
     _band(sieve, config)
     _cap(sieve, config)
     rows = []
@@ -177,6 +181,8 @@ def _sides(answers: pl.DataFrame) -> pl.DataFrame:
 def _tasks(signals: Signals) -> pl.DataFrame:
     """Every task with its difficulty and cluster, where it has them."""
     prompts = _frame(signals.prompts)
+    audited = _frame(signals.audit, ["task_id", "suspect", "majority_answer", "n_majority"])
+    prompts = prompts.join(audited, on="task_id", how="left")
     return prompts.join(_frame(signals.difficulty), on="task_id", how="left").join(
         _frame(signals.clusters, ["prompt_id", "cluster"]), on="prompt_id", how="left"
     )
@@ -198,6 +204,19 @@ def _sampled(sieve: Sieve) -> None:
         pl.col("n").is_not_null(),
         detail=pl.lit("no answer to this prompt is stored"),
         otherwise="pending",
+    )
+
+
+def _trusted(sieve: Sieve, config: SetConfig) -> None:
+    """No reference that the answers agree against, where the set asks for that."""
+    if config.suspects == "keep":
+        return
+    sieve.require(
+        "suspect_reference",
+        ~pl.col("suspect").fill_null(False),
+        value=pl.format("{} answers say {}", pl.col("n_majority"), pl.col("majority_answer")),
+        threshold="the reference",
+        detail=pl.col("answer"),
     )
 
 

@@ -47,6 +47,7 @@ def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str
             ((d["stage"], d["decision"], d["rule"], d["rows"]) for d in manifest["decisions"]),
         ),
         "`ledger.parquet` holds each decision with the value and the threshold that it rests on.",
+        *_decontamination(manifest),
         "### Pass rates",
         "Correct answers of the policy / judged answers, tasks per band:",
         _histogram(manifest["pass_rates"]),
@@ -185,6 +186,24 @@ def _making(manifest: Mapping[str, Any]) -> str:
         **manifest["libraries"],
     }
     return table(("", "Value"), ((key, str(value)) for key, value in facts.items()))
+
+
+def _decontamination(manifest: Mapping[str, Any]) -> list[str]:
+    """Which evaluation sets were looked for, by which rules, and what was found."""
+    rows = manifest.get("decontamination", ())
+    if not rows:
+        return ["### Decontamination", "No evaluation set was looked for among the prompts."]
+    return [
+        "### Decontamination",
+        (
+            "Evaluation items that were found among the prompts; every prompt that held one was "
+            "left out, and `ledger.parquet` (rule `contaminated`) shows the words that they share."
+        ),
+        table(
+            ("Evaluation set", "Rule", "Items", "Items found", "Prompts left out"),
+            ((r["set"], r["rule"], r["items"], r["items_hit"], r["prompts_hit"]) for r in rows),
+        ),
+    ]
 
 
 def _again(manifest: Mapping[str, Any]) -> str:

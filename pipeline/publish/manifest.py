@@ -15,6 +15,7 @@ this machine but those that the recipe itself names. Keys:
     counts        rows along the way, in order
     sources       name, licence and prompts of each source
     pass_rates    prompts per band of the pass rate
+    decontamination  per evaluation set and rule: its items, those found, prompts that held one
     decisions     rows per stage, decision and rule, counted from the ledger
     sets          per set: its settings, its splits' rows and hashes, and what it was made with
 """
@@ -30,8 +31,8 @@ from winnow.pipeline.names import digest
 
 SCHEMA = "winnow-version/1"
 TRAINING_SET = "training_set"
-_STAGES = ("prompts", "rollouts", "verdicts", "difficulty", "embeddings", "clusters", "scores",
-           TRAINING_SET)  # fmt: skip
+_STAGES = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "embeddings", "clusters",
+           "scores", TRAINING_SET)  # fmt: skip
 _BANDS = ("0", "above 0, below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8",
           "0.8 to below 1", "1", "nothing judged")  # fmt: skip
 
@@ -46,6 +47,7 @@ def build(
     counts: Mapping[str, int],
     prompts_by_source: Mapping[str, int],
     pass_rates: Iterable[float | None],
+    decontamination: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """A manifest without what publishing itself adds (`decisions` and `sets`).
 
@@ -73,6 +75,7 @@ def build(
             for source in recipe["sources"]
         ],
         "pass_rates": histogram(pass_rates),
+        "decontamination": [dict(row) for row in decontamination],
     }
 
 

@@ -20,7 +20,6 @@ from winnow.pipeline.errors import UsageError
 
 GROUP = "winnow.verifiers"
 
-
 # name: module and class, imported when first asked for.
 VERIFIERS: dict[str, str] = {
     "choice": "winnow.pipeline.verify.choice:Choice",
@@ -62,6 +61,11 @@ def get_verifier(name: str) -> Verifier:
 def verifier_label(name: str) -> str:
     """`name@version`, as it stands in the `verifier` column. Raises UsageError."""
     return f"{name}@{get_verifier(name).version}"
+
+
+def needs_answer(name: str) -> bool:
+    """Whether the verifier `name` compares with a reference. Raises UsageError."""
+    return bool(getattr(get_verifier(name), "needs_answer", True))
 
 
 def _load(point: EntryPoint) -> Verifier:

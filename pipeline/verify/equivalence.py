@@ -1,30 +1,32 @@
 r"""Whether an answer means what the reference means.
 
-Layers, the first that can decide does: exact text; plain numbers as exact fractions; multiple
-choice and words; lists, tuples, intervals, sets, unions and matrices, part by part; equations;
-expressions (`symbolic`). Nothing in here takes a number out of a text that it cannot read.
+Layers, the first that can decide does: exact text; plain numbers as exact fractions; texts
+(choices, words, times, ratios, bases); relations; sets of real numbers; lists, tuples, intervals,
+sets and matrices, part by part; expressions by their values; and, for what only it can read
+(integrals, sums, limits), SymPy behind math-verify's parser. Nothing in here takes a number out of
+a text that it cannot read.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 
-from winnow.pipeline.verify import symbolic
+from winnow.pipeline.verify import arithmetic, real_sets, relations, symbolic, textual, values
+from winnow.pipeline.verify.expression import CannotParse, Expression, parse
 from winnow.pipeline.verify.extract import closing_braces
-from winnow.pipeline.verify.notation import key, normalise, to_latex, words
-from winnow.pipeline.verify.plain_number import plain_number, same_number
-from winnow.pipeline.verify.structure import Parts, assignment, order, split
+from winnow.pipeline.verify.notation import key, normalise
+from winnow.pipeline.verify.plain_number import PlainNumber, plain_number, same_number
+from winnow.pipeline.verify.relations import Stated, chain, stated
+from winnow.pipeline.verify.structure import Parts, order, split
+from winnow.pipeline.verify.units import Unit, unit
 
-MAX_LENGTH = 2_000  # characters of an answer that are looked at as mathematics
-MAX_EXPRESSION = 600  # characters of one expression that are parsed
-MAX_NESTING = 30
+MAX_LENGTH = 4_000  # characters of an answer that are looked at as mathematics
 MAX_ITEMS = 64
 MAX_DEPTH = 6
-_SET_NOTATION = re.compile(
-    r"[<>|]|\\(?:le|ge|ne|lt|gt|mathbb|emptyset|varnothing|setminus|cap)(?![a-zA-Z])|^\\?\{"
-)
-# Functions that the parser evaluates at once, of numbers that would take for ever.
-_HUGE = re.compile(r"\\(?:binom|dbinom|tbinom|gamma|Gamma)[^0-9]*[0-9^{}, ]*[0-9]{6}")
+_CONTENT = re.compile(r"[0-9A-Za-z]|[^\x00-\x7f]|\\\{\s*\\\}")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 class BadReference(Exception):
@@ -37,196 +39,333 @@ class UnreadableAnswer(Exception):
 
 def equivalent(reference: str, answer: str) -> bool:
     """Whether `answer` means `reference`. Raises BadReference, UnreadableAnswer."""
-    gold = normalise(reference)
-    if not re.search(r"[0-9A-Za-z]", key(gold)) or not _balanced(gold):
-        raise BadReference(reference[:100])
+    gold = _reference(reference)
     if len(answer) > MAX_LENGTH or len(gold) > MAX_LENGTH:
         return key(gold) == key(normalise(answer))
     return _same(gold, normalise(answer), 0)
 
 
+@lru_cache(maxsize=4096)
+def _reference(text: str) -> str:
+    gold = normalise(text)
+    if not _CONTENT.search(key(gold)) or not _balanced(gold):
+        raise BadReference(text[:100])
+    return gold
+
+
+def _balanced(text: str) -> bool:
+    if "{" not in text and "}" not in text:
+        return True
+    braces = _BRACES.findall(text)
+    return braces.count("{") == braces.count("}") == len(closing_braces(text))
+
+
 def _same(gold: str, answer: str, depth: int) -> bool:
-    if key(gold) == key(answer):
+    if gold == answer or key(gold) == key(answer):
         return True
     if not answer:
         raise UnreadableAnswer("empty")
-    for layer in (_same_number, _same_base, _same_words):
-        decided = layer(gold, answer)
-        if decided is not None:
-            return decided
     if depth > MAX_DEPTH:
         raise UnreadableAnswer("nested too deeply")
-    gold_name, gold_value = assignment(gold)
-    name, answer_value = assignment(answer)
-    one_is_an_equation = "=" in gold_value or "=" in answer_value
-    if (gold_name is not None or name is not None) and not one_is_an_equation:
-        named_apart = gold_name and name and key(gold_name).lower() != key(name).lower()
-        if named_apart and not re.search(r"[a-zA-Z]", gold_value):
-            return False
-        return _same(gold_value, answer_value, depth + 1)
-    gold_parts, parts = split(gold), split(answer)
-    if gold_parts or parts:
-        decided = _same_parts(gold, gold_parts, answer, parts, depth)
+    for layer in LAYERS.values():
+        decided = layer(gold, answer, depth)
         if decided is not None:
             return decided
-    return _same_expression(gold, answer)
+    if not _readable(gold):
+        raise BadReference(gold[:100])
+    raise UnreadableAnswer(answer[:100])
 
 
-def _same_number(gold: str, answer: str) -> bool | None:
-    gold_number, number = plain_number(gold), plain_number(answer)
-    if gold_number and number:
-        return same_number(gold_number, number)
-    return None
+# Each layer takes (reference, answer, depth) and says True, False, or None where it cannot tell.
 
 
-def _same_base(gold: str, answer: str) -> bool | None:
-    """`2516_8`: digits with their base; the base may be left out."""
-    based = re.compile(r"(-?[0-9][0-9A-Za-z.]*)_\{?(?:\\text\{)?([0-9]+|[a-z]+)\}*")
-    gold_match, match = (based.fullmatch(key(text).replace(",", "")) for text in (gold, answer))
-    if gold_match and match:
-        return gold_match.groups() == match.groups()
-    if gold_match:
-        return gold_match[1] == key(answer).replace(",", "")
-    if match and (number := plain_number(gold)) and match[2].isdigit():
-        base = int(match[2])
-        try:
-            return 2 <= base <= 36 and int(match[1], base) == number.value
-        except ValueError:  # a digit that the base does not have
-            return False
-    return None
+def _numbers(gold: str, answer: str, depth: int) -> bool | None:
+    gold_number = plain_number(gold)
+    number = plain_number(answer) if gold_number else None
+    return same_number(gold_number, number) if gold_number and number else None
 
 
-def _same_words(gold: str, answer: str) -> bool | None:
-    """Choices (B), times (5:30), ratios and words; None where the reference is mathematics."""
-    plain = words(gold)
-    choice = re.fullmatch(r"[a-j]", plain)
-    if choice and (re.search(r"\\text|\(", gold) or plain.upper() == gold):
-        said = re.sub(r"^(?:option|choice|answer)\s+", "", words(answer))
-        if re.match(rf"\(?{plain}(?:\)|[.:,)\s]|$)", said):
-            return True
-        return None if plain.upper() == gold and "\\" in answer else False
-    if re.fullmatch(r"[0-9]+(?:\s*:\s*[0-9]+)+(?:\s*[ap]\.?m\.?)?", plain):
-        return re.sub(r"[\s.]", "", plain) == re.sub(r"[\s.]", "", words(answer))
-    without = re.sub(r"\\text\s*\{[^{}]*\}", "", gold)
-    is_text = not re.search(r"[0-9\\+*/^=<>_|()\[\]-]", without) and (
-        without != gold or bool(re.search(r"[A-Za-z]{3}", gold))
-    )
-    if is_text and not re.search(r"[,;]| and | or ", gold):
-        return _letters(plain) == _letters(words(answer))
-    return None
+def _choices(gold: str, answer: str, depth: int) -> bool | None:
+    return textual.same_choice(gold, answer)
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[\s\-'\"`.]+", "", text)
+def _times(gold: str, answer: str, depth: int) -> bool | None:
+    return textual.same_time(gold, answer)
 
 
-def _same_parts(
-    gold: str, gold_parts: Parts | None, answer: str, parts: Parts | None, depth: int
-) -> bool | None:
-    if gold_parts is None or parts is None:
+def _ratios(gold: str, answer: str, depth: int) -> bool | None:
+    return textual.same_ratio(gold, answer)
+
+
+def _bases(gold: str, answer: str, depth: int) -> bool | None:
+    return textual.same_base(gold, answer)
+
+
+def _congruences(gold: str, answer: str, depth: int) -> bool | None:
+    return relations.same_congruence(gold, answer)
+
+
+def _real_sets(gold: str, answer: str, depth: int) -> bool | None:
+    return real_sets.same_set(gold, answer)
+
+
+def _words(gold: str, answer: str, depth: int) -> bool | None:
+    return textual.same_words(gold, answer)
+
+
+def _lists(gold: str, answer: str, depth: int) -> bool | None:
+    """Parts of the same structure, one by one."""
+    first, second = split(gold), split(answer)
+    if first is None and second is None:
+        return None
+    if first is None or second is None:
         # "114,200" is a number on one side, and "114, 200" may be meant as one list on the other.
-        if "," in gold and plain_number(gold) and parts and parts.kind == "list":
-            gold_parts = Parts("list", tuple(gold.split(",")))
-        elif "," in answer and plain_number(answer) and gold_parts and gold_parts.kind == "list":
-            parts = Parts("list", tuple(answer.split(",")))
-    if gold_parts is None and parts is not None and parts.kind == "list":
+        if second and second.kind == "list" and (items := _groups(gold)):
+            first = Parts("list", items)
+        elif first and first.kind == "list" and (items := _groups(answer)):
+            second = Parts("list", items)
+    if first is None and second is not None and second.kind == "list":
         # One value in several notations: "1/2 or 0.5".
-        return len(parts.items) <= MAX_ITEMS and all(
-            _same(gold, item, depth + 1) for item in parts.items
-        )
-    if gold_parts is None or parts is None:
-        # A set or an interval may stand as an inequality; otherwise one thing is not several.
-        if plain_number(gold if gold_parts is None else answer) is not None:
+        if len(second.items) > MAX_ITEMS:
             return False
-        single = gold if gold_parts is None else answer
-        return None if _SET_NOTATION.search(single) else False
-    if len(gold_parts.items) != len(parts.items) or len(parts.items) > MAX_ITEMS:
-        return False
-    how = order(gold_parts, parts)
-    if how is None:
-        return False
+        return all(_same_part(gold, item, depth) for item in second.items)
+    if first is None or second is None:
+        # An equation or a set may still be read on the other side; a number is not several.
+        single = gold if first is None else answer
+        return None if chain(single) or "\\" in single and not plain_number(single) else False
+    return _same_items(first, second, depth)
 
-    def same(a: str, b: str) -> bool:
-        try:
-            return _same(a, b, depth + 1)
-        except UnreadableAnswer:
-            return False
 
-    pairs = list(zip(gold_parts.items, parts.items, strict=True))
+def _groups(text: str) -> tuple[str, ...] | None:
+    groups = tuple(text.split(","))
+    if len(groups) < 2 or plain_number(text) is None:
+        return None
+    return None if any(group.startswith("0") for group in groups) else groups
+
+
+def _same_items(first: Parts, second: Parts, depth: int) -> bool | None:
+    how = order(first, second)
+    if first.kind == second.kind == "set":
+        first = Parts("set", _distinct(first.items, depth))
+        second = Parts("set", _distinct(second.items, depth))
+    if how is None or len(first.items) != len(second.items) or len(first.items) > MAX_ITEMS:
+        return False
+    pairs = list(zip(first.items, second.items, strict=True))
+    if how == "any":
+        # x = 1, y = 2 names what is what; the bare 2, 1 does not.
+        how = "ordered" if _is_named(first) != _is_named(second) else "any"
     if how == "ordered" or all(key(a) == key(b) for a, b in pairs):
-        return all(same(a, b) for a, b in pairs)
-    return _match(gold_parts.items, parts.items, same)
+        return all(_same_part(a, b, depth) for a, b in pairs)
+    return _paired(first.items, second.items, depth)
 
 
-def _match(
-    gold: tuple[str, ...], answer: tuple[str, ...], same: Callable[[str, str], bool]
-) -> bool:
+def _is_named(parts: Parts) -> bool:
+    names = set()
+    for item in parts.items:
+        found = chain(item)
+        said = stated(found) if found else None
+        if said is None or said.name is None:
+            return False
+        names.add(key(said.name))
+    return len(names) == len(parts.items)
+
+
+def _distinct(items: tuple[str, ...], depth: int) -> tuple[str, ...]:
+    """A set has each element once."""
+    kept: list[str] = []
+    for item in items[:MAX_ITEMS]:
+        if not any(_same_part(item, other, depth) for other in kept):
+            kept.append(item)
+    return (*kept, *items[MAX_ITEMS:])
+
+
+def _same_part(a: str, b: str, depth: int) -> bool:
+    try:
+        return _same(a, b, depth + 1)
+    except UnreadableAnswer:
+        return False
+
+
+def _paired(gold: tuple[str, ...], answer: tuple[str, ...], depth: int) -> bool:
     """Whether the items pair up in some order. Equality is transitive, so greedy is enough."""
     left = list(answer)
     for item in gold:
-        at = next((k for k, other in enumerate(left) if same(item, other)), None)
+        at = next((k for k, other in enumerate(left) if _same_part(item, other, depth)), None)
         if at is None:
             return False
         del left[at]
     return True
 
 
-def _same_expression(gold: str, answer: str) -> bool:
-    gold_parsed = _parse(gold)
-    if gold_parsed is None:
-        raise BadReference(gold[:100])
-    parsed = _parse(answer)
-    if parsed is None:
-        raise UnreadableAnswer(answer[:100])
-    decided: symbolic.Answer = "unknown"
-    kinds = {type(gold_parsed).__name__, type(parsed).__name__}
-    if kinds == {"Equality"}:
-        decided = symbolic.proportional(gold_parsed.lhs - gold_parsed.rhs, parsed.lhs - parsed.rhs)
-    elif "Equality" in kinds:
+def _relations(gold: str, answer: str, depth: int) -> bool | None:
+    """Equations and inequalities; a value may stand as `x = value`."""
+    if _is_list(gold) or _is_list(answer):
+        return None
+    first, second = chain(gold), chain(answer)
+    if first is None and second is None:
+        return None
+    gold_said = stated(first) if first else Stated(None, (gold,))
+    said = stated(second, quantities=first is None) if second else Stated(None, (answer,))
+    if gold_said and said:
+        decided = _same_stated(gold_said, said, depth)
+        if decided is not False or not (first and second):
+            return decided
+    if first and second:
+        return relations.same_relation(first, second)
+    return None if _is_set(gold, answer) else False
+
+
+def _is_list(text: str) -> bool:
+    parts = split(text)
+    return parts is not None and parts.kind in ("list", "cases")
+
+
+def _is_set(gold: str, answer: str) -> bool:
+    """An inequality and an interval, say, of which one could not be read."""
+    return symbolic.is_wanted(gold) or symbolic.is_wanted(answer)
+
+
+def _same_stated(gold: Stated, answer: Stated, depth: int) -> bool | None:
+    """`x = 5` and 5; `x = 5` and `y = 5` differ. Values of one answer that differ say two things."""
+    if gold.name and answer.name and key(gold.name).lower() != key(answer.name).lower():
+        if not (gold.is_function and answer.is_function):
+            return False
+    if not all(_consistent(answer.values[-1], value, depth) for value in answer.values[:-1]):
         return False
-    else:
-        decided = symbolic.equal(gold_parsed, parsed)
-    if decided is False:
-        return _rounded(gold, gold_parsed, answer, parsed)
-    return decided is True or symbolic.verify(gold_parsed, parsed)
+    return any(_same_part(g, a, depth) for g in gold.values for a in answer.values)
 
 
-def _rounded(gold: str, gold_parsed: Any, answer: str, parsed: Any) -> bool:
-    """A decimal of at least six significant digits stands for the value that it rounds."""
-    gold_number, number = plain_number(gold), plain_number(answer)
-    if number is not None and number.is_long_decimal:
-        return symbolic.rounds_to(number.value, number.places or 0, gold_parsed)
-    if gold_number is not None and gold_number.is_long_decimal:
-        return symbolic.rounds_to(gold_number.value, gold_number.places or 0, parsed)
-    return False
-
-
-def _parse(text: str) -> Any:
-    if number := plain_number(text):
-        return symbolic.rational(number.value)
-    text = re.sub(r"(?<=\S)\s*\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?[0-9]\}?)?$", "", text).strip("$ ")
-    # The parser adds numbers that stand side by side, and reads a colon as a division.
-    if re.search(r"(?<![_0-9])[0-9]+\s+[0-9]|:|\\ldots|\\dots|\.\.", text):
-        return None
-    if len(text) > MAX_EXPRESSION or _depth(text) > MAX_NESTING or _HUGE.search(text):
-        return None
-    latex = to_latex(text)
-    if re.search(r"[A-Za-z]{6}", re.sub(r"\\[A-Za-z]+", " ", latex)):  # words, not a product
-        return None
+def _consistent(last: str, value: str, depth: int) -> bool:
+    """Whether two sides of an answer's chain may be one value: `2/3 = 0.67`, `9 + 16 = 25`."""
     try:
-        return symbolic.parse(latex)
-    except symbolic.CannotParse:
+        first, second = parse(value), parse(last)
+    except CannotParse:
+        return plain_number(value) is None or _same_part(value, last, depth)
+    if first.names or second.names or _same_part(value, last, depth):
+        return True
+    a, b = values.number(first), values.number(second)
+    decimals = [number for text in (value, last) if (number := plain_number(text)) and number.places]
+    if a is None or b is None or not decimals:
+        return False
+    places = min(number.places or 0 for number in decimals)
+    return abs(a - b) <= Fraction(1, 10**places)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An expression without its unit. `percent` is the hundredth where it ended in a percent sign."""
+
+    expression: Expression
+    unit: Unit | None
+    percent: bool
+
+
+_TRAILING = re.compile(
+    r"(?P<value>.*?[0-9a-zA-Z})\]])\s*"
+    r"(?:\\text\s*\{(?P<text>[^{}]*)\}(?P<power>\s*\^\s*\{?[0-9]\}?)?|(?P<degrees>\^\\circ)"
+    r"|(?P<percent>%)|\s(?P<words>[a-z]{3,}(?:[ /][a-z]+)*(?:\^\{?[23]\}?)?))"
+)
+
+
+@lru_cache(maxsize=16384)
+def quantity(text: str) -> Quantity:
+    """An expression with its unit. Raises CannotParse."""
+    text = text.removeprefix("$").strip()
+    if (number := plain_number(text)) is not None:
+        node = ("num", arithmetic.plain(number.value))
+        empty: frozenset[str] = frozenset()
+        return Quantity(Expression(node, empty, empty, False), number.unit, number.percent)
+    try:
+        return Quantity(parse(text), None, False)
+    except CannotParse:
+        found = _TRAILING.fullmatch(text)
+        if found is None:
+            raise
+    named = found["text"] or found["words"]
+    if named is None:
+        return Quantity(parse(found["value"]), None, bool(found["percent"]))
+    return Quantity(parse(found["value"]), unit(named.strip() + (found["power"] or "")), False)
+
+
+def _expressions(gold: str, answer: str, depth: int) -> bool | None:
+    """By value; a decimal of six significant digits stands for the value that it rounds."""
+    try:
+        first, second = quantity(gold), quantity(answer)
+    except CannotParse:
         return None
+    a, b = first.expression, second.expression
+    if first.unit and second.unit and first.unit != second.unit:
+        if first.unit.dimensions != second.unit.dimensions:
+            return False
+        a, b = _scaled(a, first.unit.size), _scaled(b, second.unit.size)
+    decided = values.equal(a, b)
+    if decided is False and first.percent != second.percent:
+        percent, other = (a, b) if first.percent else (b, a)
+        decided = values.equal(_scaled(percent, Fraction(1, 100)), other)
+    if decided is False:
+        decided = _degrees(gold, answer) or _rounded(gold, b) or _rounded(answer, a)
+    return None if decided == "unknown" else bool(decided)
 
 
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for mark in re.findall(r"[(\[{)\]}]", text):
-        depth += 1 if mark in "([{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _scaled(expression: Expression, factor: Fraction) -> Expression:
+    node = arithmetic.multiplied(("num", arithmetic.plain(factor)), expression.node)
+    return Expression(node, expression.names, expression.functions, expression.is_complex)
 
 
-def _balanced(text: str) -> bool:
-    braces = re.findall(r"\\.|[{}]", text)
-    return braces.count("{") == braces.count("}") == len(closing_braces(text))
+def _degrees(gold: str, answer: str) -> bool:
+    r"""`(90 - x)^\circ` may stand without the sign."""
+    bare = [re.sub(r"\s*\^\\circ$", "", text) for text in (gold, answer)]
+    if [gold, answer] == bare or any(quantity(text).expression.functions for text in bare):
+        return False
+    try:
+        return values.equal(parse(bare[0]), parse(bare[1])) is True
+    except CannotParse:
+        return False
+
+
+def _rounded(decimal: str, expression: Expression) -> bool:
+    number = plain_number(decimal)
+    if number is None or not number.is_long_decimal:
+        return False
+    value = values.number(expression)
+    return value is not None and number.rounds(value, value)
+
+
+def _beyond(gold: str, answer: str, depth: int) -> bool | None:
+    """What only SymPy can work out: integrals, sums, limits."""
+    if not (symbolic.is_wanted(gold) or symbolic.is_wanted(answer)):
+        return None
+    return symbolic.same(gold, answer)
+
+
+LAYERS: dict[str, Callable[[str, str, int], bool | None]] = {
+    "numbers": _numbers,
+    "bases": _bases,
+    "choices": _choices,
+    "times": _times,
+    "ratios": _ratios,
+    "congruences": _congruences,
+    "real_sets": _real_sets,
+    "words": _words,
+    "relations": _relations,
+    "lists": _lists,
+    "expressions": _expressions,
+    "beyond": _beyond,
+}
+
+
+def _readable(gold: str) -> bool:
+    """Whether anything could have been compared with this reference."""
+    if plain_number(gold) or split(gold) or textual.is_text(gold) or real_sets.real_set(gold):
+        return True
+    found = chain(gold)
+    if found is not None:
+        return True
+    try:
+        quantity(gold)
+    except CannotParse:
+        return symbolic.is_wanted(gold) and symbolic.is_readable(gold)
+    return True
+
+
+__all__ = ["BadReference", "PlainNumber", "UnreadableAnswer", "equivalent"]

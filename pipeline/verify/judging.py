@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from winnow.pipeline.contracts import Task, Verdict
+from winnow.pipeline.contracts import Engine, Task, Verdict
+from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import canonical_json, verdict_id
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify import verifier_label
+from winnow.pipeline.verify.asking import asked, asks, members_by
 from winnow.pipeline.verify.rules import prejudge
-from winnow.pipeline.verify.worker_pool import VerifierPool
+from winnow.pipeline.verify.worker_pool import TimedVerdict, VerifierPool
 
 Row = Mapping[str, Any]
 
@@ -21,9 +24,14 @@ OUT_OF_TIME = ("timeout", "worker_died")  # details that a longer limit may mend
 
 
 class Tasks:
-    """The tasks of each prompt, as verifiers take them; one prompt may have several references."""
+    """The tasks of each prompt, as verifiers take them; one prompt may have several references.
 
-    def __init__(self, prompts: pa.Table) -> None:
+    `judge` names the model that verifiers which ask one will ask (model @ revision): it is part of
+    their verdicts' names.
+    """
+
+    def __init__(self, prompts: pa.Table, judge: str | None = None) -> None:
+        self._judge = judge
         self.by_prompt: dict[str, list[tuple[str, str, Task]]] = defaultdict(list)
         columns = ["task_id", "prompt_id", "messages", "answer", "verifier", "verifier_args"]
         for row in prompts.select(columns).to_pylist():
@@ -36,18 +44,44 @@ class Tasks:
 
     def verdict_ids(self, rollout: str, prompt: str) -> list[str]:
         """Names of the verdicts that this rollout should have."""
-        return [_name(rollout, *task) for task in self.by_prompt[prompt]]
+        return [self.verdict_name(rollout, *task) for task in self.by_prompt[prompt]]
 
+    def verdict_name(self, rollout: str, task_id: str, verifier: str, task: Task) -> str:
+        name, _, version = self.label(verifier, task).partition("@")
+        return verdict_id(rollout, task_id, name, version, task.args)
 
-def _name(rollout: str, task_id: str, verifier: str, task: Task) -> str:
-    name, _, version = verifier_label(verifier).partition("@")
-    return verdict_id(rollout, task_id, name, version, task.args)
+    def label(self, verifier: str, task: Task) -> str:
+        """Who judges: name@version, and the model where one is asked."""
+        if asks(verifier, task.args):
+            return f"{verifier_label(verifier)}+{self._judge}"
+        return verifier_label(verifier)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every judge's label, sorted."""
+        return sorted(
+            {
+                self.label(verifier, task)
+                for tasks in self.by_prompt.values()
+                for _, verifier, task in tasks
+            }
+        )
+
+    @property
+    def ask_a_model(self) -> bool:
+        """Whether some verdict needs a model."""
+        return any(
+            asks(verifier, task.args)
+            for tasks in self.by_prompt.values()
+            for _, verifier, task in tasks
+        )
 
 
 class Judge:
     """Judges a rollout for each task of its prompt and stores the verdicts.
 
     Called for every rollout while sampling goes on; verdicts that exist are not made again.
+    `engine` is for verifiers that ask a model.
     """
 
     def __init__(
@@ -57,24 +91,37 @@ class Judge:
         writer: AsyncWriter,
         known: set[str],
         on_verdict: Callable[[Row], None] = lambda row: None,
+        engine: Engine | None = None,
     ) -> None:
         self._tasks, self._pool, self._writer = tasks, pool, writer
+        self._engine = engine
         self._known = known
         self._on_verdict = on_verdict
 
     async def __call__(self, rollout: Row) -> None:
         for task_id, verifier, task in self._tasks.by_prompt[rollout["prompt_id"]]:
-            name = _name(rollout["rollout_id"], task_id, verifier, task)
+            name = self._tasks.verdict_name(rollout["rollout_id"], task_id, verifier, task)
             if name in self._known:
                 continue
             verdict, seconds = prejudge(rollout["finish_reason"]), 0.0
             if verdict is None:
-                timed = await self._pool.judge(verifier, rollout["completion"], task)
+                timed = await self._judged(verifier, rollout["completion"], task)
                 verdict, seconds = timed.verdict, timed.seconds
-            row = verdict_row(name, rollout["rollout_id"], task_id, verifier, verdict, seconds)
+            label = self._tasks.label(verifier, task)
+            row = verdict_row(name, rollout["rollout_id"], task_id, label, verdict, seconds)
             await self._writer.put(row)
             self._known.add(name)
             self._on_verdict(row)
+
+    async def _judged(self, verifier: str, completion: str, task: Task) -> TimedVerdict:
+        if not asks(verifier, task.args):
+            return await self._pool.judge(verifier, completion, task)
+        if self._engine is None:
+            raise UsageError(f"verifier {verifier!r} asks a model, and none is given")
+        started = time.perf_counter()
+        with members_by(self._pool.judge):
+            verdict = await asked(verifier, completion, task, self._engine)
+        return TimedVerdict(verdict, time.perf_counter() - started)
 
 
 async def judge_missing(rollouts: Iterable[Row], judge: Judge, *, concurrency: int) -> None:
@@ -122,12 +169,12 @@ def missing_verdicts(
 def verdict_row(
     name: str, rollout: str, task_id: str, verifier: str, verdict: Verdict, seconds: float
 ) -> dict[str, Any]:
-    """A row of the verdicts table."""
+    """A row of the verdicts table; `verifier` is the judge's label."""
     return {
         "verdict_id": name,
         "rollout_id": rollout,
         "task_id": task_id,
-        "verifier": verifier_label(verifier),
+        "verifier": verifier,
         "verdict": verdict.verdict,
         "reward": verdict.reward,
         "parts": canonical_json(dict(verdict.parts)),

@@ -1,7 +1,7 @@
 r"""One notation for mathematical answers: Unicode, plain text and LaTeX spellings become one.
 
-`normalise` is safe for every answer (it only removes typesetting), `key` is for exact comparison,
-and `to_latex` writes an expression so that the LaTeX parser reads it as a person would.
+`normalise` is safe for every answer (it only changes typesetting), and `key` is for exact
+comparison. The tables are data: each entry is guarded by a labelled pair of the self-test.
 """
 
 import re
@@ -9,66 +9,134 @@ import unicodedata
 
 from winnow.pipeline.verify.extract import closing_braces
 
-_CHARACTERS = {
-    "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
-    "π": r"\pi ", "√": r"\sqrt ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "°": r"^\circ ", "′": "'", "’": "'",
-    "¹": "^1", "²": "^2", "³": "^3", "⁴": "^4", "⁵": "^5", "⁶": "^6", "⁷": "^7", "⁸": "^8",
-    "⁹": "^9", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}",
-    "⅔": r"\frac{2}{3}", "θ": r"\theta ", "…": r"\ldots ", "“": '"', "”": '"', "，": ",",
-    "\u200b": "", "\u2061": "", "\u2062": "", "\ufeff": "",
+# What NFKC leaves alone or spells badly. Everything else (full-width forms, mathematical letters,
+# no-break spaces) goes through NFKC, and digits of other scripts become ASCII digits.
+CHARACTERS = {
+    "−": "-", "–": "-", "—": "-", "×": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "∕": "/",
+    "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ",
+    "√": r"\sqrt ", "∛": r"\sqrt[3] ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ",
+    "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
+    "∅": r"\emptyset ", "ℝ": r"\mathbb{R} ", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ",
+    "º": r"^\circ ", "′": "'", "’": "'", "‘": "'", "½": r"\frac{1}{2} ", "⅓": r"\frac{1}{3} ",
+    "⅔": r"\frac{2}{3} ", "¼": r"\frac{1}{4} ", "¾": r"\frac{3}{4} ", "…": "...", "⋯": "...",
+    "“": '"', "”": '"', "，": ",", "、": ",", "。": ".", "；": ";", "：": ":", "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "\u200b": "", "\u2061": "", "\u2062": "*",
+    "\ufeff": "",
 }  # fmt: skip
-_TRANSLATE = str.maketrans(_CHARACTERS)
+RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
+LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
+_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉ₙ]+")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
-_REMOVED = re.compile(
-    r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|displaystyle|textstyle"
-    r"|limits|nolimits|boldsymbol|bm)(?![a-zA-Z])\s*\.?|\\!\s*"
+# LaTeX commands, and what is written for them.
+COMMANDS = {
+    # typesetting that means nothing
+    **dict.fromkeys(
+        "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle "
+        "textstyle limits boldsymbol bm mathbf vec hat phantom boxed fbox rm ! "
+        "overrightarrow hline".split(),
+        "",
+    ),
+    **dict.fromkeys(", ; : > quad qquad".split(), " "),
+    " ": " ",
+    # one name for one thing
+    **dict.fromkeys("dfrac tfrac cfrac".split(), r"\frac"),
+    **dict.fromkeys("dbinom tbinom".split(), r"\binom"),
+    **dict.fromkeys(
+        "textbf textit textrm textnormal textsf mbox hbox mathrm mathit mathsf operatorname".split(),
+        r"\text",
+    ),
+    **dict.fromkeys("cdot times ast".split(), "*"),
+    "div": "/",
+    **dict.fromkeys("leq leqslant".split(), r"\le "),
+    **dict.fromkeys("geq geqslant".split(), r"\ge "),
+    "neq": r"\ne ",
+    "lt": "<",
+    "gt": ">",
+    "simeq": r"\approx ",
+    **dict.fromkeys("ldots dots cdots dotsc".split(), "..."),
+    "infin": r"\infty ",
+    "varnothing": r"\emptyset ",
+    "lbrace": r"\{",
+    "rbrace": r"\}",
+    **dict.fromkeys("lvert rvert vert mid".split(), "|"),
+    "colon": ":",
+    "degree": r"^\circ ",
+    "prime": "'",
+    "varphi": r"\phi ",
+    "varepsilon": r"\epsilon ",
+    "land": " and ",
+    "lor": " or ",
+    "%": "%",
+    "#": "#",
+    "_": "_",
+}  # fmt: skip
+_COMMAND = re.compile(r"\\(?:([a-zA-Z]+)\*?|([^a-zA-Z]))", re.DOTALL)
+_FENCES = re.compile(r"\\(?:left|right)\s*\.")
+_UPRIGHT = re.compile(
+    r"\\(?:mathrm|operatorname\*?|mathit|mathsf|text|rm)\s*\{\s*([a-zA-Z]+)\s*\}"
 )
-_SPACES = re.compile(r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}|\s+")
-_THIN_THOUSANDS = re.compile(r"(?<=[0-9])(?:\\,|\{,\})(?=[0-9]{3}(?![0-9]))")
-_RENAMED = [
-    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\(?:mathrm|textrm|mathit|mathsf|rm)\s*\{([eid])\}"), r"\1"),
-    (re.compile(r"\\(?:textbf|textit|textrm|textnormal|mbox|mathbf|mathrm|mathit|hbox)(?=\s*\{)"), r"\\text"),
-    (re.compile(r"\\(?:boxed|fbox)\s*(?=\{)"), ""),
-    (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\\degree(?![a-zA-Z])"), r"^\\circ"),
-    (re.compile(r"\\leq(?![a-zA-Z])|\\leqslant(?![a-zA-Z])|<="), r"\\le"),
-    (re.compile(r"\\geq(?![a-zA-Z])|\\geqslant(?![a-zA-Z])|>="), r"\\ge"),
-    (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
-    (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
-    (re.compile(r"\\text\s*\{\s*(?:,\s*)?(and|or)\s*\}"), r" \1 "),
-    (re.compile(r"\\%"), "%"),
-]  # fmt: skip
+# Letters that are constants, and functions, whatever font they are set in.
+UPRIGHT = {
+    "e": "e", "i": "i", "d": "d", "arctan": r"\arctan ", "arcsin": r"\arcsin ",
+    "arccos": r"\arccos ", "arccot": r"\arccot ", "cis": r"\cis ", "ln": r"\ln ", "log": r"\log ",
+    "sin": r"\sin ", "cos": r"\cos ", "tan": r"\tan ", "lcm": r"\lcm ", "gcd": r"\gcd ",
+    "and": " and ", "or": " or ",
+}  # fmt: skip
+_JOIN = re.compile(r"\\text\s*\{\s*,?\s*(and|or)\s*,?\s*\}")
+_DEGREES = re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])")
+_ARGUMENTS = re.compile(r"\\[hv]space\*?\s*\{[^{}]*\}")
+_GROUPS = re.compile(r"(?<=[0-9])(?:\\[,;: ]|~|\{,\}|,\s*\\!\s*)\s*(?=[0-9])")
+_THREE = re.compile(r"[0-9]{3}(?![0-9])")
+_DOLLARS = re.compile(r"(?<!\\)\$")
+_DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_FUNCTIONS = (
-    "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|min|max"
-)
-
-_GREEK = "pi|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|omega"
+_PLAIN = re.compile(r"[-+]?[0-9,./]*")
+_WRAPPED = re.compile(r"(?:\\text\s*)?\{([^{}a-zA-Z,;]*)\}")
+_LEADING = re.compile(r"^(?:=|:|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z]))\s*")
+_SPACED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
 
 
 def normalise(text: str) -> str:
     """`text` without math delimiters, typesetting commands and Unicode variants."""
-    if _NON_ASCII.search(text):
-        text = _NON_ASCII.sub(_ascii_digit, text.translate(_TRANSLATE))
-    text = _without_delimiters(text.strip())
-    text = _THIN_THOUSANDS.sub("," if "{,}" in text else "", text.replace("{,}", ","))
-    text = _REMOVED.sub("", text)
-    for pattern, replacement in _RENAMED:
-        text = pattern.sub(replacement, text)
-    text = _fractions(_SPACES.sub(" ", text).replace(r"\$", "$")).strip(" *_")
-    text = re.sub(r"^(?:=|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z]))\s*", "", text)
-    return text.rstrip(" .,;:")
+    text = text.strip()
+    if _PLAIN.fullmatch(text):
+        return text.rstrip(".,")
+    if not text.isascii():
+        text = _ascii(text)
+    if "$" in text:
+        text = _without_dollars(text)
+    if "\\" in text:
+        text = _latex(text)
+    elif "{,}" in text:
+        text = _GROUPS.sub(_group, text)
+    text = " ".join(text.replace("~", " ").split())
+    text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = text.strip(" *`").rstrip(" .,;:_")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip(" .")
+    text = _LEADING.sub("", text)
+    return _unwrapped(text) if text[-1:] == "}" else text
+
+
+def _unwrapped(text: str) -> str:
+    r"""`\text{13}` and `{2340}`: a number, however it is set."""
+    found = _WRAPPED.fullmatch(text)
+    return normalise(found[1]) if found else text
 
 
 def key(text: str) -> str:
     """Equal for two normalised texts that differ by spaces and text wrappers only."""
-    text = _TEXT.sub(r"\1", text)
-    text = re.sub(r"(?<![0-9])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])", _joined_digits, text)
-    text = re.sub(r"(?<=[0-9]) +(?=[0-9])", "_ ", text)  # two numbers are not one
-    text = re.sub(r"\s+", "", text).strip(".,;\"'")
-    return re.sub(r"\{([0-9A-Za-z])\}", r"\1", text)
+    if "\\text" in text:
+        text = _TEXT.sub(r"\1", text)
+    if " " in text:
+        text = _SPACED_GROUPS.sub(_joined_digits, text)
+        text = re.sub(r"(?<=[0-9]) +(?=[0-9])", "_ ", text)  # two numbers are not one
+        text = "".join(text.split())
+    text = text.rstrip(".,;")
+    # x^{2}3 is a product, and x^23 may be meant as a power.
+    return re.sub(r"\{([0-9A-Za-z])\}(?![0-9])", r"\1", text) if "{" in text else text
 
 
 def words(text: str) -> str:
@@ -79,25 +147,13 @@ def words(text: str) -> str:
     return re.sub(r"^(?:the|an?) (?=\w)", "", text)
 
 
-def to_latex(text: str) -> str:
-    """A normalised expression in the LaTeX that the parser reads without guessing."""
-    text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text)
-    text = text.replace("**", "^").replace("*", r"\cdot ")
-    text = re.sub(r"(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", text)
-    text = re.sub(rf"(?<![a-zA-Z\\])({_GREEK})(?![a-zA-Z])", r"\\\1 ", text)
-    text = re.sub(rf"(?<![a-zA-Z\\])({_FUNCTIONS}|sqrt)(?=\s*[(0-9a-zA-Z{{^])", r"\\\1 ", text)
-    text = re.sub(r"\\sqrt\s*", r"\\sqrt", text)
-    text = _braced_groups(text)
-    text = re.sub(r"\\exp\s*\{?\(", r"e^(", text)
-    text = _braced_groups(text)
-    text = re.sub(r"\^\s*([+-]?[0-9]+|[+-][a-zA-Z])", r"^{\1}", text)
-    text = re.sub(r"\\sqrt([0-9a-zA-Z])", r"\\sqrt{\1}", text)
-    text = _fractions(text)
-    degrees = (
-        r"\\cdot \\frac{\\pi}{180}" if re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text) else ""
-    )
-    text = re.sub(r"\^\\circ", degrees, text)
-    return re.sub(r"(?<![0-9])([0-9]*)\.([0-9]+)(?![0-9.])", _exact_decimal, text).strip()
+def _ascii(text: str) -> str:
+    text = _RAISED.sub(lambda m: "^{" + "".join(RAISED.get(c, c) for c in m.group()) + "}", text)
+    text = _LOWERED.sub(lambda m: "_{" + "".join(LOWERED.get(c, c) for c in m.group()) + "}", text)
+    text = "".join(CHARACTERS.get(character, character) for character in text)
+    if text.isascii():
+        return text
+    return _NON_ASCII.sub(_ascii_digit, unicodedata.normalize("NFKC", text))
 
 
 def _ascii_digit(match: re.Match[str]) -> str:
@@ -106,55 +162,79 @@ def _ascii_digit(match: re.Match[str]) -> str:
     return match.group() if digit is None else str(digit)
 
 
+def _without_dollars(text: str) -> str:
+    """`$` delimits mathematics in pairs; a single one is the currency."""
+    if len(_DOLLARS.findall(text)) % 2 == 0:
+        text = _DOLLARS.sub(" ", text)
+    return text
+
+
+def _latex(text: str) -> str:
+    text = _GROUPS.sub(_group, _DELIMITERS.sub(" ", text))
+    text = _DEGREES.sub(r"^\\circ ", _ARGUMENTS.sub(" ", text))
+    text = _UPRIGHT.sub(_upright, _FENCES.sub("", text))
+    text = _COMMAND.sub(_renamed, text)
+    text = _JOIN.sub(r" \1 ", text).replace(r"\$", "$")
+    return braced_fractions(text) if r"\frac" in text or r"\binom" in text else text
+
+
+def _group(match: re.Match[str]) -> str:
+    r"""`1\,000` and `1{,}000` group digits; `3{,}5` is a decimal comma."""
+    mark = match.group().strip()
+    if _THREE.match(match.string, match.end()):
+        return "," if "," in mark.replace("\\,", "") else ""
+    return "." if mark == "{,}" else match.group()
+
+
+def _upright(match: re.Match[str]) -> str:
+    return UPRIGHT.get(match[1], match.group())
+
+
+def _renamed(match: re.Match[str]) -> str:
+    name = match[1] or match[2]
+    written = COMMANDS.get(name)
+    return match.group() if written is None else written
+
+
 def _joined_digits(match: re.Match[str]) -> str:
     return match.group().replace(" ", "")
 
 
-def _without_delimiters(text: str) -> str:
-    text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
-    if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:  # a single one is the currency
-        text = re.sub(r"(?<!\\)\$", " ", text)
-    return text
+_FRACTION = re.compile(r"(\\frac|\\binom)(?![a-zA-Z])\s*")
+_PART = re.compile(r"[0-9a-zA-Z]|\\[a-zA-Z]+")
 
 
-def _braced_groups(text: str) -> str:
-    """`sqrt(...)` and `^(...)` with braces, where the parentheses balance."""
-    start = 0
-    while match := re.compile(r"(\\sqrt|\^)\s*\(").search(text, start):
-        depth = 0
-        for at in range(match.end() - 1, len(text)):
-            depth += {"(": 1, ")": -1}.get(text[at], 0)
-            if depth == 0:
-                inner = text[match.end() : at]
-                text = f"{text[: match.start()]}{match[1]}{{{inner}}}{text[at + 1 :]}"
-                break
-        start = match.end()
-    return text
-
-
-def _fractions(text: str) -> str:
+def braced_fractions(text: str) -> str:
     r"""`\frac12`, `\frac{1}2` and `\frac1{2}` with braces around both parts."""
+    if not re.search(r"\\(?:frac|binom)(?!\{)|\}\s*[0-9a-zA-Z\\]", text):
+        return text
     closing = closing_braces(text)
     out, at = [], 0
-    for match in re.finditer(r"\\frac\s*", text):
+    for match in _FRACTION.finditer(text):
         if match.start() < at:
             continue
-        out.append(text[at : match.start()] + r"\frac")
+        out.append(text[at : match.start()] + match[1])
         at = match.end()
         for _ in range(2):
             while text[at : at + 1] == " ":
                 at += 1
-            part = re.compile(r"[0-9a-zA-Z]|\\[a-zA-Z]+").match(text, at)
+            part = _PART.match(text, at)
             if at in closing:
-                inner = _fractions(text[at + 1 : closing[at]])
+                inner = braced_fractions(text[at + 1 : closing[at]])
                 out.append("{" + inner + "}")
                 at = closing[at] + 1
-            elif part:
+            elif part and part.group() not in (r"\frac", r"\sqrt"):
                 out.append("{" + part.group() + "}")
                 at = part.end()
+            elif part:  # \frac\sqrt{2}{3}: a command with its own arguments
+                end = _argument_end(text, part.end(), closing)
+                out.append("{" + braced_fractions(text[at:end]) + "}")
+                at = end
     return "".join(out) + text[at:]
 
 
-def _exact_decimal(match: re.Match[str]) -> str:
-    whole, digits = match.groups()
-    return rf"\frac{{{int((whole + digits) or 0)}}}{{1{'0' * len(digits)}}}"
+def _argument_end(text: str, at: int, closing: dict[int, int]) -> int:
+    """Where the braced groups that follow a command end."""
+    while at in closing:
+        at = closing[at] + 1
+    return at

@@ -13,10 +13,13 @@ line (with a number, where the reference is one). What is read is then shaped li
 import re
 from copy import deepcopy
 from importlib.metadata import version
+from typing import Any
+
+from pydantic import Field
 
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.procedural import dataset, entry
-from winnow.pipeline.verify import extract
+from winnow.pipeline.verify import arguments, extract
 
 FULL = 1 - 1e-9  # a score from here on is correct
 
@@ -65,6 +68,15 @@ class ReasoningGymScore:
     """Judges answers to reasoning-gym tasks; the reward is the family's score."""
 
     name = "reasoning_gym"
+    needs_answer = False  # entries bring their own
+
+    class Arguments(arguments.Arguments):
+        """Which entry an answer belongs to."""
+
+        family: str = Field(description="task family of reasoning-gym")
+        config: dict[str, Any] = Field(description="settings of the family")
+        seed: int = Field(description="seed of the data set")
+        index: int = Field(description="number of the entry, from 0")
 
     def __init__(self) -> None:
         # Entries and scorers are the package's, so its version is part of ours.

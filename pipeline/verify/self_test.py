@@ -6,6 +6,7 @@ that loses one of its rules fails at least one of its pairs; tests/pipeline/veri
 away in turn.
 """
 
+import asyncio
 import json
 import sqlite3
 import tempfile
@@ -13,9 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from winnow.pipeline.contracts import Task, Verdict, VerdictName
+from winnow.pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from winnow.pipeline.verify.asking import Local
 
 FOLDER = Path(__file__).parent / "pairs"
 
@@ -29,7 +34,8 @@ class Pair:
     `label` is what a person says: accept or reject. `verdict` is the value that must come out,
     `correct` for accept and `wrong` for reject where the file names none; `reward`, where given, must
     come out too (to 1e-6). `rule` names what the pair guards. `replies` are a model's answers, in
-    order, for verifiers that ask one. `args.database` may name an `.sql` script in the same folder,
+    order, for verifiers that ask one (`scripted.ScriptedEngine` says what they may hold).
+    `args.database` may name an `.sql` script in the same folder,
     from which a SQLite file is made.
     """
 
@@ -141,11 +147,59 @@ def run_here(verifier: str, judge: Judge | None = None) -> Score:
 
     `judge` stands in for the verifier's own `verify`.
     """
-    from winnow.pipeline.verify.worker_pool import judged
-
     with pairs(verifier) as given:
         if judge is None:
-            found = [judged(verifier, pair.completion, pair.task) for pair in given]
+            found = [judged_here(verifier, pair) for pair in given]
         else:
             found = [judge(pair.completion, pair.task) for pair in given]
     return score(verifier, given, found)
+
+
+def judged_here(verifier: str, pair: Pair) -> Verdict:
+    """The verdict on `pair`, in this process."""
+    from winnow.pipeline.verify.asking import in_process
+
+    return asyncio.run(_judged(verifier, pair, in_process))
+
+
+async def _judged(verifier: str, pair: Pair, local: "Local") -> Verdict:
+    """The verdict on `pair` by `local`; a verifier that asks a model is given the pair's replies.
+    Raises ValueError where it asks for more than there are."""
+    from winnow.pipeline.verify.asking import asked, asks, members_by
+    from winnow.pipeline.verify.scripted import ScriptedEngine
+
+    if not asks(verifier, pair.args):
+        return (await local(verifier, pair.completion, pair.task)).verdict
+    engine = ScriptedEngine(pair.replies)
+    with members_by(local):
+        verdict = await asked(verifier, pair.completion, pair.task, engine)
+    if len(engine.requests) > len(pair.replies):
+        raise ValueError(
+            f"a pair for {pair.rule!r} lacks replies: {len(engine.requests)} asked for"
+        )
+    return verdict
+
+
+async def run_all(
+    verifiers: Sequence[str], *, workers: int, timeout_seconds: float
+) -> list[tuple[Score, Score]]:
+    """(the labelled pairs, the mutations made of them) of each verifier, judged by workers as in a
+    run. Raises UsageError for a verifier without pairs."""
+    from winnow.pipeline.verify.mutations import mutations
+
+    from winnow.pipeline.verify.worker_pool import VerifierPool
+
+    for name in verifiers:
+        if name not in tested():
+            raise UsageError(f"verifier {name!r} ships no pairs; there are: {', '.join(tested())}")
+    found = []
+    async with VerifierPool(workers, timeout_seconds, verifiers) as pool:
+        for name in verifiers:
+            with pairs(name) as given:
+                mutated = mutations(name, given)
+                verdicts = await asyncio.gather(
+                    *[_judged(name, pair, pool.judge) for pair in (*given, *mutated)]
+                )
+            n = len(given)
+            found.append((score(name, given, verdicts[:n]), score(name, mutated, verdicts[n:])))
+    return found

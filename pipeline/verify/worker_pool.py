@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +33,9 @@ from winnow.pipeline.verify.arguments import BadArguments
 
 ATTEMPTS = 3  # pools that may break under one row before the run is given up
 WATCH_SECONDS = 0.5
+CHUNK = 64  # rows that go to a worker together at most
+CHUNK_SECONDS = 0.2
+AHEAD = 2  # chunks on their way per worker, so that none waits for the next
 MAX_TEXT = 4_000  # characters of `extracted` and `detail` that are kept
 
 
@@ -41,6 +45,39 @@ class TimedVerdict:
 
     verdict: Verdict
     seconds: float
+
+
+class _Row:
+    """One row on its way to a verdict. `alone`: it goes to its worker without others."""
+
+    def __init__(
+        self, verifier: str, completion: str, task: Task, verdict: asyncio.Future[TimedVerdict]
+    ) -> None:
+        self.verifier, self.completion, self.task = verifier, completion, task
+        self.verdict = verdict
+        self.alone = False
+        self._pools_broken = 0
+
+    def settle(self, outcome: TimedVerdict | Exception) -> None:
+        if self.verdict.done():  # the caller has left
+            return
+        if isinstance(outcome, Exception):
+            self.verdict.set_exception(outcome)
+        else:
+            self.verdict.set_result(outcome)
+
+    def survives(self) -> bool:
+        """Count one broken pool; False where that was the last one, and the row is given up."""
+        self._pools_broken += 1
+        if self._pools_broken < ATTEMPTS:
+            return True
+        self.settle(
+            WinnowError(
+                f"verifier workers died {ATTEMPTS} times before they could take a row "
+                "(out of memory, or a main module without the __main__ guard?)"
+            )
+        )
+        return False
 
 
 class VerifierPool:
@@ -72,7 +109,9 @@ class VerifierPool:
         self.timeout_seconds = timeout_seconds
         self._setup = (tuple(verifiers), memory_bytes, os.getpid())
         self._pool: ProcessPool | None = None
-        self._waiting: dict[Future[TimedVerdict], ProcessPool] = {}
+        self._waiting: dict[Future[list[TimedVerdict]], ProcessPool] = {}
+        self._queue: deque[_Row] = deque()
+        self._sent: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,8 +128,12 @@ class VerifierPool:
         pool, self._pool = self._pool, None
         if self._watcher is not None:
             self._watcher.cancel()
-        for future in list(self._waiting):
-            future.cancel()
+        for row in self._queue:
+            row.verdict.cancel()
+        self._queue.clear()
+        for sent in list(self._sent):
+            sent.cancel()
+        await asyncio.gather(*self._sent, return_exceptions=True)
         if pool is not None:
             await asyncio.to_thread(_end, pool)
 
@@ -98,34 +141,88 @@ class VerifierPool:
         """Judge one answer. Raises UsageError for an unknown verifier, WinnowError where workers
         cannot be kept alive at all; whatever the row itself does is in the verdict."""
         get_verifier(verifier)
-        for _ in range(ATTEMPTS):
-            pool = self._pool
-            if pool is None:
-                raise RuntimeError("the pool is not open: use it in `async with`")
-            started = time.perf_counter()
-            try:
-                return await self._outcome(pool, verifier, completion, task)
-            except TimeoutError:
-                return TimedVerdict(Verdict.unjudged("timeout"), self.timeout_seconds)
-            except ProcessExpired:
-                waited = time.perf_counter() - started
-                seconds = min(waited, self.timeout_seconds)
-                return TimedVerdict(Verdict.unjudged("worker_died"), seconds)
-            except RuntimeError:  # BrokenProcessPool is one
-                # A worker that is killed while idle breaks the whole pool, not one row.
-                self._replace(pool)
-        raise WinnowError(
-            f"verifier workers died {ATTEMPTS} times before they could take a row "
-            "(out of memory, or a main module without the __main__ guard?)"
-        )
+        if self._pool is None:
+            raise RuntimeError("the pool is not open: use it in `async with`")
+        row = _Row(verifier, completion, task, asyncio.get_running_loop().create_future())
+        self._queue.append(row)
+        self._send()
+        return await row.verdict
 
-    async def _outcome(
-        self, pool: ProcessPool, verifier: str, completion: str, task: Task
-    ) -> TimedVerdict:
+    def _send(self) -> None:
+        """Hand waiting rows to the workers, several at a time where many wait: the way to a worker
+        and back takes longer than most judgements."""
+        while self._queue and len(self._sent) < AHEAD * self.workers:
+            size = min(CHUNK, -(-len(self._queue) // (AHEAD * self.workers)))
+            chunk = [self._queue.popleft()]
+            while (
+                self._queue and len(chunk) < size and not (chunk[0].alone or self._queue[0].alone)
+            ):
+                chunk.append(self._queue.popleft())
+            chunk = [row for row in chunk if not row.verdict.done()]  # nobody waits for the others
+            if chunk:
+                sent = asyncio.create_task(self._judge_chunk(chunk))
+                self._sent.add(sent)
+                sent.add_done_callback(self._returned)
+
+    def _returned(self, sent: asyncio.Task[None]) -> None:
+        self._sent.discard(sent)
+        if self._pool is not None:
+            self._send()
+
+    async def _judge_chunk(self, chunk: list["_Row"]) -> None:
+        pool = self._pool
+        if pool is None:
+            return
+        started = time.perf_counter()
+        try:
+            judged_rows = await self._outcome(pool, chunk)
+        except TimeoutError:
+            self._failed(chunk, Verdict.unjudged("timeout"), self.timeout_seconds)
+        except ProcessExpired:
+            waited = min(time.perf_counter() - started, self.timeout_seconds)
+            self._failed(chunk, Verdict.unjudged("worker_died"), waited)
+        except RuntimeError:  # BrokenProcessPool is one
+            # A worker that is killed while idle breaks the whole pool, not one row.
+            self._replace(pool)
+            self._again([row for row in chunk if row.survives()])
+        except asyncio.CancelledError:
+            for row in chunk:
+                row.verdict.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot travel to a worker is the callers'
+            for row in chunk:
+                row.settle(error)
+        else:
+            for row, timed in zip(chunk, judged_rows, strict=False):
+                row.settle(timed)
+            self._again(chunk[len(judged_rows) :])
+
+    def _failed(self, chunk: list["_Row"], verdict: Verdict, seconds: float) -> None:
+        """One row of `chunk` cost its worker; where there are several, each is tried alone."""
+        if len(chunk) == 1:
+            chunk[0].settle(TimedVerdict(verdict, seconds))
+            return
+        for row in chunk:
+            row.alone = True
+        self._again(chunk)
+
+    def _again(self, rows: list["_Row"]) -> None:
+        self._queue.extendleft(reversed(rows))
+
+    async def _outcome(self, pool: ProcessPool, chunk: list["_Row"]) -> list[TimedVerdict]:
         future = pool.schedule(
-            _judge, args=(verifier, completion, task), timeout=self.timeout_seconds
+            _judge_rows,
+            args=([(row.verifier, row.completion, row.task) for row in chunk],),
+            timeout=self.timeout_seconds + (CHUNK_SECONDS if len(chunk) > 1 else 0),
         )
         self._waiting[future] = pool
+
+        def stop(_: object) -> None:
+            if all(row.verdict.cancelled() for row in chunk):
+                future.cancel()
+
+        for row in chunk:
+            row.verdict.add_done_callback(stop)
         try:
             return await asyncio.wrap_future(future)
         finally:
@@ -186,8 +283,19 @@ def _end(pool: ProcessPool) -> None:
     pool.join()
 
 
+def _judge_rows(rows: Sequence[tuple[str, str, Task]]) -> list[TimedVerdict]:
+    """Runs in a worker. After `CHUNK_SECONDS` it returns what it has, at least one verdict; the
+    rows that are left come again."""
+    ends = time.perf_counter() + CHUNK_SECONDS
+    timed: list[TimedVerdict] = []
+    for row in rows:
+        timed.append(_judge(*row))
+        if time.perf_counter() > ends:
+            break
+    return timed
+
+
 def _judge(name: str, completion: str, task: Task) -> TimedVerdict:
-    """Runs in a worker."""
     started = time.perf_counter()
     verdict = judged(name, completion, task)
     return TimedVerdict(verdict, time.perf_counter() - started)

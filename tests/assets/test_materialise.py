@@ -14,8 +14,8 @@ from winnow.pipeline.workspace import Workspace
 from winnow.stages import chain
 from winnow.stages.base import Context
 
-STAGES = ("prompts", "rollouts", "verdicts", "difficulty", "embeddings", "clusters", "scores",
-          "training_set")  # fmt: skip
+STAGES = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "embeddings", "clusters",
+          "scores", "training_set")  # fmt: skip
 
 
 def metadata_of(result: Any, stage: str) -> Any:

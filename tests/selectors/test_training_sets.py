@@ -59,6 +59,7 @@ def _signals(tasks: Tasks, *, clusters: int = 2, selected: str = "", same: str =
         prompts=table(prompts, schema.PROMPTS),
         rollouts=drawn,
         verdicts=judged,
+        audit=table([], schema.AUDIT),
         difficulty=difficulty(drawn, judged),
         clusters=table(places, schema.CLUSTERS),
         scores=table(scores, schema.SCORES),

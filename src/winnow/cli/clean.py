@@ -1,5 +1,6 @@
 """`winnow dedup` and `winnow decontaminate`."""
 
+import os
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
@@ -116,13 +117,15 @@ def dedup(
                 assert texts is not None
                 progress.note(f"embedding {len(texts)} texts with {embedder}")
                 found_vectors = _embedded(_open_embedder(embedder), texts, progress)
+        names = _names(found_vectors) if texts is None else texts.to_pylist()
         result = deduplicate(
-            texts,
+            names,
             method.value,
             vectors=found_vectors,
             threshold=threshold,
             per_template=per_template,
-            prefer=None if prefer is None else _ranks(source, prefer),
+            prefer=None if prefer is None else [_ranks(source, prefer)],
+            workers=len(os.sched_getaffinity(0)),
             progress=progress,
         )
     _write(source, output, result)
@@ -310,11 +313,27 @@ def _vectors(source: Any, column: str) -> Any:
         parts.append(np.asarray(values, np.float32))
     if len({part.shape[1] for part in parts}) > 1:
         raise UsageError(f"{source.path}: {column}: vectors differ in length")
-    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    if not parts:
+        return np.zeros((0, 1), np.float32)
+    vectors = np.concatenate(parts)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
 
 
-def _ranks(source: Any, column: str) -> list[float]:
+def _names(vectors: Any) -> list[str]:
+    """A word for every vector that has no text: equal for equal vectors, and without digits, which
+    would make two of them different questions."""
+    import hashlib
+
+    letters = str.maketrans("0123456789", "ghijklmnop")
+    digests = (hashlib.blake2b(vector.tobytes(), digest_size=16) for vector in vectors)
+    return ["vector" + each.hexdigest().translate(letters) for each in digests]
+
+
+def _ranks(source: Any, column: str) -> Any:
     """A number per row: itself, or a text's length. Nulls come last."""
+    import numpy as np
+
     source.require(column, "--prefer")
     found: list[float] = []
     for batch in source.batches([column]):
@@ -323,7 +342,7 @@ def _ranks(source: Any, column: str) -> list[float]:
                 found.append(float(value))
             else:
                 found.append(-1.0 if value is None else float(len(str(value))))
-    return found
+    return np.asarray(found)
 
 
 def _as_text(source: Any, column: str) -> Any:

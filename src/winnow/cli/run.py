@@ -109,6 +109,9 @@ def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:
         fates = f"{counts['wrong']} wrong, {counts['unjudged']} unjudged"
         rows.append(("judged", str(judged), f"{counts['correct']} correct", fates,
                      _time(by["verdicts"])))  # fmt: skip
+        counts = by["audit"].counts
+        rows.append(("audited", str(counts["tasks"]), f"{counts['suspects']} suspect references",
+                     "", _time(by["audit"])))  # fmt: skip
         counts = by["difficulty"].counts
         fates = f"{counts['solved']} always solved, {counts['hopeless']} never"
         rows.append(("difficulty", str(counts["tasks"]), f"{counts['between']} between", fates,

@@ -195,7 +195,6 @@ def audit(
     Such a reference is suspect: the key may be wrong, or not be the question's. It reads what the
     recipe's last run recorded and samples nothing. `suspects: drop` in a set leaves them out.
     """
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
     from rich.table import Table
 
@@ -227,9 +226,12 @@ def audit(
         typer.echo(f"... and {suspects.num_rows - limit} more (--limit, --output)")
     if output is not None:
         pq.write_table(found, output, compression="zstd")
-    doubts = pc.sum(pc.equal(found["reason"], "verifier_doubt")).as_py() or 0
+    doubts = found.num_rows - found["doubt"].null_count
     if doubts:
-        typer.echo(f"{doubts} tasks where the verifier, not the reference, looks doubtful")
+        typer.echo(
+            f"{doubts} tasks agree on the reference in another reading: there the verifier, not the "
+            "reference, is in doubt (--output lists them)"
+        )
 
 
 async def _engine(model: str | None, base_url: str | None) -> "Engine | None":

@@ -1,18 +1,26 @@
-"""Stage 1: every source row becomes a prompt or a ledger row with its reason."""
+"""Stage 1: every source row becomes a prompt or a ledger row with its reason.
+
+What the recipe's section `clean` leaves out is decided here, before anything is sampled."""
 
 from collections.abc import Callable, Sequence
 
+import pyarrow as pa
+
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline import sources
-from winnow.pipeline.models import resolve_model
+from winnow.pipeline.clean import cleaning
+from winnow.pipeline.contracts import Embedder
+from winnow.pipeline.models import resolve_embedder, resolve_model
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import VLLMEngine
-from winnow.pipeline.sources.ingest import check_sources, ingest
+from winnow.pipeline.schema import LEDGER
+from winnow.pipeline.sources.ingest import STAGE, check_sources, ingest
 from winnow.pipeline.tokens import counter
 from winnow.pipeline.verify import verifier_names
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "1"
+VERSION = "2"
+TABLES = ("prompts", "prompts_ledger", "decontamination")
 
 
 def _tokens(
@@ -41,26 +49,35 @@ def mark(ctx: Context) -> str:
             "prompting": recipes.dump(recipe.prompting),
             "tokenizer": tokenizer_of,
             "longest": longest,
+            "clean": recipes.dump(recipe.clean),
+            "evaluation_files": cleaning.contents(recipe.clean),
         },
     )
 
 
 def run(ctx: Context) -> StageResult:
-    """Write `prompts` and `prompts_ledger`."""
+    """Write `prompts`, `prompts_ledger` and `decontamination`."""
     recipe = ctx.recipe
     check_sources(recipe, verifier_names())
     count_tokens, longest, _ = _tokens(ctx)
     mark_now = mark(ctx)
     with timed() as clock:
-        skipped = ctx.workspace.holds("prompts", mark_now) and ctx.workspace.holds(
-            "prompts_ledger", mark_now
-        )
+        skipped = all(ctx.workspace.holds(name, mark_now) for name in TABLES)
         if not skipped:
             found = ingest(
                 recipe, count_tokens=count_tokens, max_prompt_tokens=longest, limit=ctx.limit
             )
-            ctx.workspace.write("prompts_ledger", found.ledger.sort_by("row_id"), mark_now)
-            ctx.workspace.write("prompts", found.prompts.sort_by("task_id"), mark_now)
+            cleaned = cleaning.clean(
+                found.prompts,
+                recipe.clean,
+                sources=[source.name for source in recipe.sources],
+                embedder=lambda: _embedder(ctx),
+                progress=ctx.progress,
+            )
+            ledger = _amended(found.ledger, cleaned.dropped)
+            ctx.workspace.write("decontamination", cleaned.hits, mark_now)
+            ctx.workspace.write("prompts_ledger", ledger.sort_by("row_id"), mark_now)
+            ctx.workspace.write("prompts", cleaned.prompts.sort_by("task_id"), mark_now)
     rows_in = ctx.workspace.num_rows("prompts_ledger")
     kept = ctx.workspace.num_rows("prompts")
     return StageResult(
@@ -70,3 +87,23 @@ def run(ctx: Context) -> StageResult:
         {"rows_in": rows_in, "kept": kept, "dropped": rows_in - kept},
         {"seconds": clock.seconds},
     )
+
+
+def _embedder(ctx: Context) -> Embedder:
+    from winnow.pipeline.features.embedding import SentenceTransformerEmbedder
+
+    config = ctx.recipe.embedding
+    return SentenceTransformerEmbedder(resolve_embedder(config.model), batch_size=config.batch_size)
+
+
+def _amended(ledger: pa.Table, dropped: Sequence[cleaning.Dropped]) -> pa.Table:
+    """The ledger with the decisions about tasks that were ingested and then left out."""
+    why = {each.task_id: each for each in dropped}
+    rows = ledger.to_pylist()
+    for row in rows:
+        drop = why.get(row["row_id"])
+        if drop is not None and row["stage"] == STAGE:
+            place = f"{row['detail']}: {drop.detail}" if drop.detail else row["detail"]
+            row |= {"decision": "dropped", "rule": drop.rule, "value": drop.value,
+                    "threshold": drop.threshold, "detail": place}  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=LEDGER)

@@ -15,6 +15,7 @@ from winnow.pipeline.publish.holdout import group_holdout
 from winnow.pipeline.publish.version import Version, open_version
 from winnow.pipeline.publish.writer import publish
 from winnow.stages import (
+    audit,
     clusters,
     difficulty,
     embeddings,
@@ -31,12 +32,14 @@ BEFORE = {
     "prompts": prompts,
     "rollouts": rollouts,
     "verdicts": verdicts,
+    "audit": audit,
     "difficulty": difficulty,
     "embeddings": embeddings,
     "clusters": clusters,
     "scores": scores,
 }
-SIGNALS = ("prompts", "rollouts", "verdicts", "difficulty", "clusters", "scores")
+SIGNALS = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "clusters", "scores")
+INPUTS = (*SIGNALS, "prompts_ledger", "decontamination")
 PUBLISHED = pa.schema(
     [("version", pa.string()), ("set", pa.string()), ("split", pa.string()), ("rows", pa.int64())]
 )
@@ -65,7 +68,7 @@ def run(
         "training_set",
         f"{VERSION}/{winnow.__version__}",
         {
-            "inputs": {stage: work.data_version(stage) for stage in (*SIGNALS, "prompts_ledger")},
+            "inputs": {stage: work.data_version(stage) for stage in INPUTS},
             "recipe": recipes.dump(ctx.recipe),
             "only": sorted(only) if only is not None else "all",
         },
@@ -204,7 +207,7 @@ def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str
         code_version=winnow.__version__,
         models=models,
         verifiers=sorted(set(verdicts["verifier"].to_pylist())),
-        inputs={stage: work.data_version(stage) for stage in (*SIGNALS, "prompts_ledger")},
+        inputs={stage: work.data_version(stage) for stage in INPUTS},
         counts={
             "source rows": work.num_rows("prompts_ledger"),
             "prompts": prompts.num_rows,
@@ -216,4 +219,5 @@ def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str
         },
         prompts_by_source={name: sources.count(name) for name in sorted(set(sources))},
         pass_rates=difficulty["pass_rate"].to_pylist(),
+        decontamination=work.read("decontamination").to_pylist(),
     )

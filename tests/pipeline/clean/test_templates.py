@@ -1,7 +1,13 @@
+import random
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.pipeline.clean import math_text, templates
 from winnow.pipeline.clean.templates import template_id, template_text
 
 
@@ -10,14 +16,14 @@ from winnow.pipeline.clean.templates import template_id, template_text
     [
         ("Tom has 3 apples.", "tom has # apples."),
         ("It costs $1,234.50!", "it costs $#!"),
-        ("x = -5", "x = #"),
-        ("x = \u22125", "x = #"),  # U+2212, the minus sign
+        ("x = -5", "@1 = #"),
+        ("x = \u22125", "@1 = #"),  # U+2212, the minus sign
         ("10-5", "#-#"),
         ("10 - 5", "# - #"),
-        ("x-5", "x-#"),
+        ("x-5", "@1-#"),
         ("(3)-4", "(#)-#"),
         ("3--4", "#-#"),
-        ("x1 + x20", "x# + x#"),
+        ("x1 + x20", "@1 + @2"),
         ("1.5e-3 kg", "# kg"),
         ("the 1st, 2nd and 33rd", "the #, # and #"),
         ("[1,-2,30]", "[#]"),
@@ -27,6 +33,17 @@ from winnow.pipeline.clean.templates import template_id, template_text
         ("1/2 of 50%", "#/# of #%"),
         ("\u0663 apples", "# apples"),  # an Arabic-Indic three
         ("three apples", "three apples"),
+        ("w12 and w345", "w12 and w345"),  # digits in a word are part of its name
+        ("covid19", "covid19"),
+        ("solve 3x + 2y = 5", "solve #@1 + #@2 = #"),
+        ("x_1 + x_{12}", "@1 + @2"),
+        ("a dog and I", "a dog and i"),
+        ("if a = 2, is a/2 even?", "if @1 = #, is @1/# even?"),
+        (r"$\sin{x} + \frac{1}{2}y$", r"$\sin{@1} + \frac{#}{#}@2$"),
+        (r"$\text{area} = ab$", r"$\text{area} = @1@2$"),
+        ("it's e.g. 5 p.m.", "it's e.g. # p.m."),
+        ("x\u00b2", "@1^#"),
+        ("Which? (A) red (B) blue", "which? [blue | red]"),
     ],
 )
 def test_vectors(text: str, expected: str) -> None:
@@ -76,3 +93,67 @@ def test_the_system_message_and_roles_count() -> None:
 def test_a_hostile_million_characters_is_one_number() -> None:
     assert template_text("1,1." * 250_000 + "1") == "#"
     assert template_text("-+" * 500_000) == "-+" * 500_000
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Solve x + 3 = y for x.", "Solve p + 10 = q for p."),
+        ("Let $f(x)=x^2$. Find $f(3)$.", "Let $g(t)=t^5$. Find $g(12)$."),
+        (
+            "What is it?\nA) red\nB) blue\nC) green\nAnswer.",
+            "What is it?\nA) green\nB) red\nC) blue\nAnswer.",
+        ),
+        ("Is it (A) 3 or (B) x?", "Is it (A) 7 or (B) y?"),
+        ("Pick.\nOptions: yes, no", "Pick.\nOptions: no, yes"),
+        (r"$\textbf{(A)}\ x \qquad\textbf{(B)}\ 2$", r"$\textbf{(A)}\ 7 \qquad\textbf{(B)}\ t$"),
+    ],
+)
+def test_one_template(one: str, other: str) -> None:
+    assert template_id(user(one)) == template_id(user(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Find x + y given x.", "Find x + y given y."),
+        ("A red dog", "B red dog"),
+        ("Pick.\nOptions: yes, no", "Pick.\nOptions: yes, maybe"),
+        (r"$\sin x$", r"$\cos x$"),
+        ("w12 w13", "w12 w14"),
+    ],
+)
+def test_two_templates(one: str, other: str) -> None:
+    assert template_id(user(one)) != template_id(user(other))
+
+
+TOKENS = st.sampled_from(
+    "tom isn't w12 x1 x a i + - = 3 $5, (4) 10-5 ( ) e.g. y_1 \\alpha a. 'x' 1,2 -3 .5 3rd *".split()
+)
+
+
+@given(st.lists(TOKENS, max_size=20).map(" ".join))
+def test_skipping_plain_words_changes_nothing(text: str) -> None:
+    """Runs of other tokens are read by themselves; here the whole text is read at once."""
+
+    def mark(found: re.Match[str]) -> str:
+        article = math_text.is_article(found.string, *found.span())
+        return found[0] if article else f"<{found[0]}>"
+
+    assert templates._masked_prose(text, mark) == templates._PROSE.sub(mark, text)
+
+
+@pytest.mark.parametrize("piece", ["$", "\\(", "(a)", "x_", "1,", "-", "\\", "{", "½", "x1 "])
+def test_hostile_repetition_takes_linear_time(piece: str) -> None:
+    template_text(piece * 100_000)
+
+
+def test_gsm8k_with_other_numbers_is_the_same_templates() -> None:
+    path = Path(__file__).parents[3] / ".." / "shared" / "data" / "gsm8k_test.parquet"
+    if not path.exists():
+        pytest.skip(f"needs {path.name}, which is not on this machine")
+    texts = pq.read_table(path)["question"].to_pylist()
+    draw = random.Random(0)
+    for text in texts:
+        changed = re.sub(r"(?<!\w)\d+", lambda _: str(draw.randrange(1, 1000)), text)
+        assert template_id(user(changed)) == template_id(user(text))

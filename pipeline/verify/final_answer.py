@@ -1,0 +1,188 @@
+r"""What a completion states as its final mathematical answer.
+
+`extract` finds the marks (boxes, `####`, "the answer is"). This module reads what follows a phrase,
+and, where there is no mark at all, the last formula, emphasised number or number of the text. An
+answer that names several values ("3 or 4", "$x=3$ or $x=-1$") is returned whole: which of them was
+meant is not for a verifier to guess.
+"""
+
+import re
+
+from winnow.pipeline.verify import extract, relations
+from winnow.pipeline.verify.expression import CannotParse, parse
+from winnow.pipeline.verify.notation import normalise
+from winnow.pipeline.verify.plain_number import plain_number
+from winnow.pipeline.verify.relations import chain
+from winnow.pipeline.verify.structure import top_level
+
+MAX_TEXT = 200_000  # characters; the end of a longer text is looked at
+
+_SEGMENT = re.compile(
+    r"\$\$(?P<a>[^$]+)\$\$|(?<![\\$])\$(?P<b>(?:\\\$|[^$\n])+)(?<!\\)\$|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]"
+    r"|(?<![\\$])\$(?P<e>\s*\\begin\{[^$]+)\$",
+    re.DOTALL,
+)
+NUMBER = re.compile(
+    r"(?:(?<![0-9A-Za-z)\]}.])-|(?<![0-9)\]}] )(?<=[\s=:(])-)?(?:\\?[$€£])?"
+    r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:\s?/\s?[0-9]+|\s?\\?%)?"
+    r"|(?<![0-9])-?\.[0-9]+"
+)
+_JOIN = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*")
+_WORD = re.compile(r"(?<!\\)\b(?!sqrt|pi\b|sin|cos|tan|log|and\b)[A-Za-z]{3,}")
+_REASONS = re.compile(r"[,;]?\s+(?:because|since|as|which|so|where|when|for|if)\b.*", re.DOTALL)
+_UNIT_AFTER = re.compile(r"\s*(?:\\?%|percent\b)")
+_ANOTHER = re.compile(r"(?:\b(?:and|or)\b|[,;/&])[^.]*?[0-9]")
+_BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
+_ONLY_TEXT = re.compile(r"\\(?:text|mbox|textbf)\s*\{[^{}]*\}")
+_ALTERNATIVES = re.compile(
+    r"(?:[a-zA-Z]\s*=\s*)?[-+]?[$]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s+[a-z]+)?"
+    r"(?:\s*,?\s*(?:or|and)\s*(?:[a-zA-Z]\s*=\s*)?[-+]?[$]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?)+"
+)
+
+
+def final_answer(completion: str) -> str | None:
+    """The final answer of a completion by the forms of `extract`; without any of them, the last
+    formula or number of the text. None where there is nothing."""
+    completion = completion[-MAX_TEXT:]
+    found = extract.find(completion)
+    if found is None:
+        return _last_expression(extract.said(completion))
+    if found.form == "phrase":
+        return stated(found.text) or None
+    return found.text or None
+
+
+def later_answer(completion: str) -> str | None:
+    """What a phrase behind the box or the `####` that decides announces, where it is a value: an
+    answer that says two different things is no answer."""
+    completion = completion[-MAX_TEXT:]
+    found = extract.find(completion)
+    if found is None or found.form == "phrase":
+        return None
+    text = extract.said(completion)
+    hashes = re.search(r"####[ \t]*([^\n]+)", text[found.end :])
+    if hashes:
+        return hashes[1].strip()
+    phrase = extract.last_phrase(text, found.end)
+    if phrase is None:
+        return None
+    value = stated(phrase.text)
+    return value if plain_number(normalise(value)) or "\\frac" in value else None
+
+
+def stated(text: str) -> str:
+    """What a sentence that begins with the answer states."""
+    text = extract.unwrapped(text)
+    segment = _SEGMENT.search(text)
+    if segment and segment.start() < 40 and not re.search(r"[0-9\n]", text[: segment.start()]):
+        return _joined(text, segment)
+    sentence = extract.first_sentence(text).strip(" *_")
+    sentence = _REASONS.sub("", sentence)
+    number = NUMBER.match(sentence)
+    if number and re.match(r"\s+[A-Za-z]{3,}(?:\s|\W*$)", sentence[number.end() :]):
+        # "42 apples in the basket" says 42, "5 dollars or 6 dollars" says two things.
+        if len(sentence.split()) <= 4 or _ANOTHER.search(sentence[number.end() :]):
+            return sentence
+        return number.group()
+    return sentence.strip(" *_`").rstrip(".")
+
+
+def _joined(text: str, first: re.Match[str]) -> str:
+    """The formula `first` with those that only commas, "and" or "or" separate from it."""
+    contents, end = [_content(first)], first.end()
+    while (join := _JOIN.match(text, end)) and (next_ := _SEGMENT.match(text, join.end())):
+        contents.append(_content(next_))
+        end = next_.end()
+    unit = _UNIT_AFTER.match(text, end)
+    return ", ".join(contents) + (unit.group() if unit else "")
+
+
+def _last_expression(text: str) -> str | None:
+    """The last formula or number; a last line that is nothing else as a whole."""
+    line = extract.unwrapped(extract.last_line(text))
+    if _says_only(line, alone="\n" not in text.strip()):
+        return line.rstrip(".") or None
+    if (bold := _emphasised(text)) is not None:
+        return bold
+    segments = [m for m in _SEGMENT.finditer(text) if _is_formula(_content(m), text[m.end() :])]
+    numbers = list(NUMBER.finditer(text))
+    segment = segments[-1] if segments else None
+    number = numbers[-1] if numbers else None
+    if segment and (number is None or number.end() <= segment.end()):
+        return _last_formulas(text, segments)
+    several = list(_ALTERNATIVES.finditer(line))
+    if several and number and line.endswith(text[number.start() :].strip()):
+        if several[-1].end() >= len(line) - len(text[number.end() :].strip()):
+            return several[-1].group()
+    if "=" in line and not _SEGMENT.search(line):
+        right = line.rpartition("=")[2].strip(" *_`.")
+        if right and not _WORD.search(right):
+            return right
+    return number.group() if number else None
+
+
+def _emphasised(text: str) -> str | None:
+    """A value in bold, in the last line that has any number."""
+    lines = [line for line in text.splitlines() if re.search(r"[0-9]", line)]
+    if not lines:
+        return None
+    for content in reversed(_BOLD.findall(lines[-1])):
+        value = content.strip(" .:")
+        inner = _SEGMENT.fullmatch(value)
+        if inner:
+            return _content(inner)
+        if plain_number(normalise(value)) is not None:
+            return str(value)
+    return None
+
+
+def _last_formulas(text: str, segments: list[re.Match[str]]) -> str | None:
+    """The last formula's right side, with the formulas that only "or" and the like joins to it."""
+    last = segments[-1]
+    found = [_right_side(_content(last)) or ""]
+    for before, after in zip(reversed(segments[:-1]), reversed(segments), strict=False):
+        if not _JOIN.fullmatch(text, before.end(), after.start()):
+            break
+        found.append(_right_side(_content(before)) or "")
+    return ", ".join(reversed(found)) or None
+
+
+def _says_only(line: str, *, alone: bool) -> bool:
+    """A formula without a sentence around it, or a few words that are the whole text."""
+    if _SEGMENT.search(line) and not _SEGMENT.fullmatch(line.rstrip(".")):
+        return False
+    if alone and (_ONLY_TEXT.fullmatch(line) or _is_expression(line.rstrip("."))):
+        return True
+    words = _WORD.findall(re.sub(r"\\[A-Za-z]+(?:\s*\{[A-Za-z. ]*\})?", " ", line))
+    if re.search(r"[0-9\\]", line):
+        return not words
+    return alone and 0 < len(line.split()) <= 3
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        parse(normalise(text))
+    except CannotParse:
+        return False
+    return True
+
+
+def _right_side(content: str) -> str | None:
+    """What an equation gives a name as its value; all of any other formula."""
+    found = chain(normalise(content))
+    said = relations.stated(found) if found else None
+    if said is None or top_level(content, ",") != [content]:
+        return content or None
+    return content.rpartition("=")[2].strip() or None
+
+
+def _content(segment: re.Match[str]) -> str:
+    return next(part for part in segment.groups() if part is not None).strip()
+
+
+def _is_formula(content: str, after: str) -> bool:
+    """Not a name in passing, and not the words between two amounts of money."""
+    if len(re.findall(r"(?<![\\a-zA-Z{])[A-Za-z]{2,}(?:\s|$)", content)) > 1:
+        return _is_expression(content)
+    is_last = not after.strip(" .\n*_")
+    return is_last or bool(re.search(r"[0-9]|\\[a-zA-Z]+|[A-Za-z].*[-+*/^]", content))

@@ -1,0 +1,324 @@
+"""Judges Python programs by running them, in a sandbox, against tests that they cannot reach.
+
+The program runs in one process and answers calls; the tests run in another, which nobody but this
+module hears. What the program returns crosses as plain values (`sandbox.inside.values`), so it can
+neither report a success of its own nor return an object that is equal to everything. Programs that
+read stdin are compared out here.
+
+An answer that fails, takes too much or ends early is `wrong`, with what happened as the detail.
+`unjudged` is what is not the answer's doing: no sandbox on this machine, tests that are no Python,
+a machine too busy to run the program within its wall limit.
+"""
+
+import ast
+import json
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from winnow.pipeline.contracts import Task, Verdict
+from winnow.pipeline.verify import python_text
+from winnow.pipeline.verify.arguments import Arguments
+from winnow.pipeline.verify.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable
+from winnow.pipeline.verify.sandbox.client import INSIDE, Job
+
+ATTEMPTS = 2  # sandboxes that may break under one answer
+WORKERS = [INSIDE / f"{name}.py" for name in ("candidate", "checker", "program")]
+_CHECKER_BYTES = 2 * 2**30
+
+
+class InputOutput(Arguments):
+    """One run of a program."""
+
+    input: str = Field(description="what the program finds on stdin")
+    output: str = Field(description="what it must print")
+
+
+class FunctionCall(Arguments):
+    """One call of a function."""
+
+    args: list[Any] = Field(default=[], description="positional arguments")
+    kwargs: dict[str, Any] = Field(default={}, description="keyword arguments")
+    expected: Any = Field(description="what it must return")
+
+
+class PythonCode:
+    """Runs `task.args` against the program in the answer. Reward 1 where all tests pass, else 0;
+    `parts` has `test_0`, `test_1`, ... (1 or 0 each) and `passed_share`."""
+
+    name = "python"
+    version = "1"
+    needs_answer = False
+
+    class Arguments(Arguments):
+        kind: Literal["asserts", "check", "stdio", "calls"] = Field(
+            description="asserts: statements that call the program's functions (MBPP); check: a "
+            "function check(candidate) (HumanEval); stdio: whole programs; calls: calls of one function"
+        )
+        tests: list[str] = Field(default=[], description="asserts: the statements")
+        setup: str = Field(default="", description="asserts, check: code to run before the tests")
+        test: str = Field(default="", description="check: the source that defines check(candidate)")
+        entry_point: str | None = Field(
+            default=None,
+            description="check, calls: the function to test, by name or as Class().method",
+        )
+        prompt: str = Field(
+            default="",
+            description="check: put before an answer that does not define the entry point",
+        )
+        cases: list[InputOutput] | list[FunctionCall] = Field(
+            default=[], description="stdio: input and output; calls: args, kwargs and expected"
+        )
+        cpu_seconds: int = Field(
+            default=4, ge=1, le=600, description="processor time of the program (stdio: of each case)"
+        )
+        wall_seconds: float | None = Field(
+            default=None, gt=0, description="by default 2 * cpu_seconds + 1"
+        )
+        memory_mib: int = Field(default=1024, ge=16, description="memory of the program, in MiB")
+        output_kib: int = Field(
+            default=8192, ge=1, description="what it may print, and return at once, in KiB"
+        )
+        tolerance: float = Field(
+            default=0.0,
+            ge=0,
+            description="stdio, calls: numbers may differ by so much, absolutely or relatively",
+        )
+
+        @model_validator(mode="after")
+        def _complete(self) -> Self:
+            needed = {
+                "asserts": ("tests",),
+                "check": ("test", "entry_point"),
+                "stdio": ("cases",),
+                "calls": ("cases", "entry_point"),
+            }
+            for name in needed[self.kind]:
+                if not getattr(self, name):
+                    raise ValueError(f"{self.kind} needs {name}")
+            case = InputOutput if self.kind == "stdio" else FunctionCall
+            if not all(isinstance(one, case) for one in self.cases):
+                raise ValueError(f"cases of {self.kind} have other keys")
+            return self
+
+        @property
+        def limits(self) -> Limits:
+            return Limits(
+                cpu_seconds=self.cpu_seconds,
+                wall_seconds=self.wall_seconds,
+                memory_bytes=self.memory_mib * 2**20,
+                output_bytes=self.output_kib * 2**10,
+            )
+
+    def __init__(self) -> None:
+        self._sandbox: Sandbox | None = None
+
+    def warm(self) -> None:
+        """Start the sandbox. Raises SandboxUnavailable."""
+        self._box.start()
+
+    def verify(self, completion: str, task: Task) -> Verdict:
+        """Raises BadArguments where `task.args` is not what it should be."""
+        args = self.Arguments.read(task.args)
+        code, before = _program(completion, args)
+        if code is None:
+            return Verdict("wrong", 0.0, {}, None, "no_answer")
+        if python_text.parsed(code) is None:
+            return Verdict("wrong", 0.0, {}, code, "syntax_error")
+        judge = self._by_output if args.kind == "stdio" else self._by_tests
+        for attempt in range(ATTEMPTS):
+            try:
+                return judge(code, before, args)
+            except SandboxUnavailable as error:
+                if attempt + 1 == ATTEMPTS:
+                    return Verdict.unjudged(f"sandbox_unavailable: {error}", code)
+        raise AssertionError("unreachable")
+
+    @property
+    def _box(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = Sandbox(WORKERS)
+        return self._sandbox
+
+    def _by_tests(self, code: str, before: str, args: Arguments) -> Verdict:
+        limits = args.limits
+        shared = _classes(args.setup if args.kind == "asserts" else f"{before}\n{args.setup}")
+        # Of the setup, the answer gets what it can need, and no values that the tests compare with.
+        prelude = [before, *_declarations(args.setup)]
+        given = {
+            "code": code,
+            "prelude": prelude,
+            "shared": shared,
+            "output_bytes": limits.output_bytes,
+        }
+        tests = {
+            **args.model_dump(include={"kind", "tests", "setup", "test", "cases", "tolerance"}),
+            "prelude": [python_text.whole(args.prompt)] if args.kind == "check" else [],
+            "shared": shared,
+            "entry_point": args.entry_point,
+            "output_bytes": limits.output_bytes,
+        }
+        checker = Limits(
+            cpu_seconds=limits.cpu_seconds + 2,
+            wall_seconds=limits.wall + 2,
+            memory_bytes=_CHECKER_BYTES,
+        )
+        theirs, ours = self._box.run_linked(
+            Job("candidate", _json(given), limits),
+            Job("checker", _json(tests), checker, scratch=False),
+        )
+        return _verdict(code, theirs, ours)
+
+    def _by_output(self, code: str, _: str, args: Arguments) -> Verdict:
+        parts: list[float] = []
+        problem = None
+        for number, case in enumerate(args.cases):
+            assert isinstance(case, InputOutput)
+            outcome = self._box.run(
+                "program", code.encode(errors="replace"), args.limits, stdin=case.input.encode()
+            )
+            if outcome.status == "starved":
+                return Verdict.unjudged("timeout", code)
+            found = _output_problem(outcome, case.output, args.tolerance)
+            parts.append(0.0 if found else 1.0)
+            if found and problem is None:
+                problem = f"{found}: test_{number}" if found == "wrong_value" else found
+            if outcome.status == "time_limit":
+                break  # the others would take as long
+        parts += [0.0] * (len(args.cases) - len(parts))
+        return _judged(code, parts, problem)
+
+
+def _program(completion: str, args: PythonCode.Arguments) -> tuple[str | None, str]:
+    """The program, and what comes before it."""
+    if args.kind == "check":
+        assert args.entry_point is not None
+        return python_text.continued(completion, args.prompt, args.entry_point)
+    if args.kind == "calls":
+        assert args.entry_point is not None
+        return python_text.program(completion, [args.entry_point.split(".")[0].removesuffix("()")]), ""
+    if args.kind == "asserts":
+        wanted = {args.entry_point} if args.entry_point else _called(args.tests)
+        return python_text.program(completion, wanted), ""
+    return python_text.program(completion), ""
+
+
+def _verdict(code: str, theirs: Outcome, ours: Outcome) -> Verdict:
+    """From how the program ended and what the tests say."""
+    if ours.status in ("starved", "time_limit") or theirs.status == "starved":
+        return Verdict.unjudged("timeout", code)
+    if ours.status != "finished":
+        return Verdict.unjudged(f"checker_failed: {ours.status}: {ours.error}", code)
+    found = json.loads(ours.result)
+    if found["reference"] is not None:
+        return Verdict.unjudged(f"bad_reference: {found['reference']}", code)
+    results = found["results"]
+    problem = None
+    for number, result in enumerate(results):
+        if result is not None:
+            problem = _named(result, found["lost"], theirs)
+            problem += f": test_{number}" if problem == "wrong_value" else ""
+            break
+    return _judged(code, [float(result is None) for result in results], problem)
+
+
+def _judged(code: str, parts: Sequence[float], problem: str | None) -> Verdict:
+    named = {f"test_{number}": part for number, part in enumerate(parts)}
+    named["passed_share"] = sum(parts) / len(parts)
+    if problem is None:
+        return Verdict("correct", 1.0, named, code)
+    return Verdict("wrong", 0.0, named, code, problem)
+
+
+def _named(result: str, lost: str | None, theirs: Outcome) -> str:
+    """What went wrong with a test, in the words of the contract."""
+    if result == "not_run":
+        if theirs.status in ("time_limit", "memory_limit", "output_limit"):
+            return theirs.status
+        if lost is not None and lost.startswith("error: "):
+            result = lost.replace("error: SystemExit", "ended_early: SystemExit")
+        elif lost == "too_large":
+            return "output_limit"
+        elif lost is not None and lost.startswith("malformed"):
+            return "bad_reply"
+        else:
+            return f"ended_early: {theirs.error or 'no answer to a call'}"
+    if result.startswith("error: MemoryError"):
+        return "memory_limit"
+    if result.startswith("error: OutputLimit"):
+        return "output_limit"
+    return result
+
+
+def _output_problem(outcome: Outcome, expected: str, tolerance: float) -> str | None:
+    if outcome.status in ("time_limit", "memory_limit", "output_limit"):
+        return outcome.status
+    if outcome.status == "failed":
+        return f"error: {outcome.error}"
+    if outcome.status == "exited":
+        return f"ended_early: {outcome.error}"
+    if outcome.result != b"0":
+        return f"error: exit code {outcome.result.decode(errors='replace')[:20]}"
+    printed = outcome.output.decode(errors="replace")
+    return None if same_output(expected, printed, tolerance) else "wrong_value"
+
+
+def same_output(expected: str, printed: str, tolerance: float = 0.0) -> bool:
+    """Line by line, without blanks at the end of lines and blank lines at the end. With a tolerance,
+    words that are numbers on both sides may differ by it."""
+    left, right = _lines(expected), _lines(printed)
+    if left == right:
+        return True
+    if not tolerance or len(left) != len(right):
+        return False
+    return all(
+        len(one.split()) == len(other.split())
+        and all(_close(a, b, tolerance) for a, b in zip(one.split(), other.split(), strict=True))
+        for one, other in zip(left, right, strict=True)
+    )
+
+
+def _lines(text: str) -> list[str]:
+    lines = [line.rstrip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
+    return [] if lines == [""] else lines
+
+
+def _close(one: str, other: str, tolerance: float) -> bool:
+    if one == other:
+        return True
+    try:
+        a, b = Decimal(one), Decimal(other)
+    except InvalidOperation:
+        return False
+    if not (a.is_finite() and b.is_finite()):
+        return False
+    limit = Decimal(repr(tolerance))
+    return abs(a - b) <= max(limit, limit * abs(a))
+
+
+def _called(tests: Sequence[str]) -> set[str]:
+    """Names of what the tests call."""
+    return {
+        node.func.id
+        for test in tests
+        for node in ast.walk(python_text.parsed(test) or ast.Module([], []))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def _classes(source: str) -> list[str]:
+    tree = python_text.parsed(source)
+    return [node.name for node in (tree.body if tree else ()) if isinstance(node, ast.ClassDef)]
+
+
+def _declarations(setup: str) -> list[str]:
+    """Imports and classes of a setup, one source each."""
+    tree = python_text.parsed(setup)
+    kinds = ast.Import | ast.ImportFrom | ast.ClassDef
+    return [ast.unparse(node) for node in (tree.body if tree else ()) if isinstance(node, kinds)]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,399 @@
+"""Our side of the sandbox: starts the zygote, hands it descriptors, watches what comes back."""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from winnow.pipeline.errors import WinnowError
+from winnow.pipeline.verify.sandbox.inside import zygote
+from winnow.pipeline.verify.sandbox.limits import Limits, Outcome, Status
+
+ALLOW_WEAK = "WINNOW_ALLOW_WEAK_SANDBOX"
+INSIDE = Path(zygote.__file__).parent
+START_SECONDS = 60.0
+GRACE_SECONDS = 10.0  # beyond the wall limits, until the zygote itself counts as hung
+_BOOT = "import sys, json; sys.path.insert(0, sys.argv[1]); from inside import zygote; " \
+    "zygote.main(int(sys.argv[2]), json.loads(sys.argv[3]))"  # fmt: skip
+# All that a program finds in its environment.
+_ENVIRONMENT = {
+    "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+}  # fmt: skip
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+
+
+class SandboxUnavailable(WinnowError):
+    """The sandbox cannot be had here, or broke. The message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process is to do: `worker` with `payload`, under `limits`."""
+
+    worker: str
+    payload: bytes
+    limits: Limits = field(default_factory=Limits)
+    stdin: bytes = b""
+    scratch: bool = True
+
+
+class Sandbox:
+    """One zygote and the runs that are forked from it. See the package for what holds inside.
+
+    `workers` are the files of the modules that can be run, `preload` modules to import before the
+    doors close. Where a needed protection is missing, the first run raises SandboxUnavailable,
+    unless `weak` (by default: the environment variable WINNOW_ALLOW_WEAK_SANDBOX=1) says that what
+    there is will do.
+    """
+
+    def __init__(
+        self, workers: Sequence[Path], preload: Sequence[str] = (), *, weak: bool | None = None
+    ) -> None:
+        self._workers = [str(path) for path in workers]
+        self._preload = list(preload)
+        self._weak = os.environ.get(ALLOW_WEAK) == "1" if weak is None else weak
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._owner = 0
+        self._ids = 0
+        self._paths: dict[tuple[int, int, int, int], str] = {}
+        self.layers: dict[str, bool] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._process is not None:
+            self.close()
+
+    def run(
+        self,
+        worker: str,
+        payload: bytes,
+        limits: Limits | None = None,
+        *,
+        stdin: bytes = b"",
+        scratch: bool = True,
+    ) -> Outcome:
+        """Run `worker.main(payload)`. Whatever it does is in the outcome. Raises SandboxUnavailable
+        where it could not be run at all."""
+        return self._run([Job(worker, payload, limits or Limits(), stdin, scratch)])[0]
+
+    def run_linked(self, untrusted: Job, trusted: Job) -> tuple[Outcome, Outcome]:
+        """Run two workers at once, joined by a socket (descriptor `inside.child.LINK` of both).
+
+        They share nothing else: not a descriptor, a file or a process table. When `trusted` ends,
+        `untrusted` is killed. Raises as `run` does.
+        """
+        first, second = self._run([untrusted, trusted])
+        return first, second
+
+    def put(self, path: Path) -> str:
+        """The path inside, read-only, of a copy of the file at `path`; the same one as long as the
+        file is the same. Copies stay in memory until the sandbox is closed. Raises OSError, and
+        SandboxUnavailable."""
+        with self._lock, path.open("rb") as file:
+            control = self._started()
+            found = os.fstat(file.fileno())
+            key = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+            if key not in self._paths:
+                name = "".join(c if c.isalnum() or c in "._-" else "_" for c in path.name)[-100:]
+                _send(control, {"put": name}, [file.fileno()])
+                answer = self._answer(control, START_SECONDS)
+                if answer.get("put") is None:
+                    raise SandboxUnavailable(f"{path.name} does not go in: {answer.get('why')}")
+                self._paths[key] = answer["put"]
+            return self._paths[key]
+
+    def start(self) -> None:
+        """Start now, so that no run pays for it. Raises SandboxUnavailable."""
+        with self._lock:
+            self._started()
+
+    def close(self) -> None:
+        """End the zygote and all that runs in it. A later run starts a new one."""
+        process, control = self._process, self._control
+        self._process = self._control = None
+        self._paths = {}
+        if control is not None:
+            control.close()
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+            process.wait()
+
+    def _started(self) -> socket.socket:
+        if self._owner != os.getpid():  # this process was forked from the one that started it
+            self._process, self._control = None, None
+            self._paths = {}
+        if self._control is None:
+            try:
+                return self._start()
+            except BaseException:
+                self.close()
+                raise
+        return self._control
+
+    def _start(self) -> socket.socket:
+        from winnow.pipeline.verify.sandbox.protections import missing
+
+        self._owner = os.getpid()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        options = {
+            "workers": [*self._workers, str(INSIDE / "probes.py")],
+            "preload": self._preload,
+            "weak": self._weak,
+            # The signal comes with the end of the thread that starts it: only the first one stays.
+            "dies_with_parent": threading.current_thread() is threading.main_thread(),
+        }
+        with theirs:
+            command = [sys.executable, "-s", "-P", "-B", "-X", "utf8", "-c", _BOOT]
+            self._process = subprocess.Popen(
+                [*command, str(INSIDE.parent), str(theirs.fileno()), json.dumps(options)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_ENVIRONMENT,
+                cwd="/",
+            )
+        while "ready" not in (answer := self._answer(ours, START_SECONDS)):
+            if "map" in answer:
+                _send(ours, {"mapped": _map_user(answer["map"])})
+        self.layers = answer["ready"]
+        if not self._weak and (what := missing(self)):
+            raise SandboxUnavailable(what)
+        return ours
+
+    def _answer(self, control: socket.socket, seconds: float) -> dict[str, Any]:
+        control.settimeout(seconds)
+        try:
+            data = control.recv(zygote.MAX_PACKET)
+        except TimeoutError:
+            raise SandboxUnavailable(f"no answer within {seconds:.0f} s") from None
+        except OSError as error:
+            raise SandboxUnavailable(f"its first process is gone: {error}") from None
+        return self._message(data)
+
+    def _message(self, data: bytes) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(data) if data else {"failed": "it ended"}
+        if "failed" in message:
+            raise SandboxUnavailable(str(message["failed"]))
+        return message
+
+    def _run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        with self._lock:
+            control = self._started()
+            try:
+                with _Runs(jobs, self._ids) as runs:
+                    self._ids += len(jobs)
+                    _send(control, {"spawn": runs.messages()}, runs.descriptors())
+                    runs.close_theirs()
+                    self._watch(control, runs)
+                    return runs.outcomes()
+            except (SandboxUnavailable, OSError) as error:
+                self.close()
+                raise SandboxUnavailable(str(error)) from None
+
+    def _watch(self, control: socket.socket, runs: "_Runs") -> None:
+        """Until all have ended: take in what they write, and end those that write too much."""
+        poll = select.poll()
+        poll.register(control, select.POLLIN)
+        for descriptor in runs.pipes:
+            poll.register(descriptor, select.POLLIN)
+        last = time.monotonic() + max(run.job.limits.wall for run in runs.all) + GRACE_SECONDS
+        while not runs.ended:
+            left = last - time.monotonic()
+            if left <= 0:
+                raise SandboxUnavailable("it did not end a program at its limit")
+            for descriptor, _ in poll.poll(left * 1000):
+                if descriptor != control.fileno():
+                    run, closed = runs.take(descriptor)
+                    if closed:
+                        poll.unregister(descriptor)
+                    if run.overflows and not run.told:
+                        run.told = True
+                        _send(control, {"kill": run.id})
+                    continue
+                message = self._message(control.recv(zygote.MAX_PACKET))
+                runs.by_id[message["exit"]].exit = message
+
+
+@dataclass
+class _Run:
+    id: int
+    job: Job
+    output: bytearray = field(default_factory=bytearray)
+    result: bytearray = field(default_factory=bytearray)
+    exit: dict[str, Any] = field(default_factory=dict)
+    told: bool = False
+
+    @property
+    def overflows(self) -> bool:
+        return max(len(self.output), len(self.result)) > self.job.limits.output_bytes
+
+    def outcome(self) -> Outcome:
+        """Raises SandboxUnavailable where it never came to run the worker."""
+        code, killed, limits = self.exit["code"], self.exit["killed"], self.job.limits
+        answer = bytes(self.result)
+        late = killed == "wall"
+        waited = self.exit["delay"] > max(limits.wall - limits.cpu_seconds, limits.wall / 4)
+        error = f"signal {-code}" if code < 0 else f"exit code {code}"
+        status: Status = "exited"
+        if not answer.startswith(b".") and not killed:
+            raise SandboxUnavailable(f"a process could not be confined: {answer.decode() or error}")
+        if self.overflows:
+            status = "output_limit"
+        elif late:
+            status = "starved" if waited else "time_limit"
+        elif killed == "leader":
+            error = "ended with its leader"
+        elif code == -9:
+            # Nothing inside can send this signal: the CPU limit, or a machine out of memory.
+            status = "time_limit" if self.exit["cpu"] > limits.cpu_seconds - 0.2 else "starved"
+        elif answer.startswith(b".R"):
+            status, error = "finished", ""
+        elif answer.startswith(b".E"):
+            error = answer[2:].decode(errors="replace")
+            status = "memory_limit" if error.startswith("MemoryError") else "failed"
+        return Outcome(
+            status,
+            answer[2:] if status == "finished" else b"",
+            bytes(self.output[: limits.output_bytes]),
+            error or None,
+            self.exit["cpu"],
+            self.exit["wall"],
+        )
+
+
+class _Runs:
+    """The descriptors of jobs that run together. Ours are closed at the end of the block."""
+
+    def __init__(self, jobs: Sequence[Job], first_id: int) -> None:
+        self.all = [_Run(first_id + at, job) for at, job in enumerate(jobs)]
+        self.by_id = {run.id: run for run in self.all}
+        self.pipes: dict[int, tuple[_Run, bytearray]] = {}
+        self._theirs: list[list[int]] = []
+
+    def __enter__(self) -> Self:
+        links = socket.socketpair() if len(self.all) == 2 else ()
+        for at, run in enumerate(self.all):
+            theirs = [_in_memory(run.job.stdin)]
+            self._theirs.append(theirs)
+            theirs.append(self._pipe(run, run.output))
+            theirs.append(_in_memory(run.job.payload))
+            theirs.append(self._pipe(run, run.result))
+            if links:
+                theirs.append(links[at].detach())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_theirs()
+        for descriptor in self.pipes:
+            os.close(descriptor)
+
+    def messages(self) -> list[dict[str, Any]]:
+        trusted = self.all[-1]
+        return [
+            {
+                "id": run.id,
+                "worker": run.job.worker,
+                "wall": run.job.limits.wall,
+                "limits": {
+                    name: getattr(run.job.limits, name)
+                    for name in ("cpu_seconds", "memory_bytes", "open_files", "threads", "file_bytes")
+                },
+                "scratch": run.job.scratch,
+                "leader": run is trusted,
+                "descriptors": len(theirs),
+            }
+            for run, theirs in zip(self.all, self._theirs, strict=True)
+        ]
+
+    def descriptors(self) -> list[int]:
+        return [descriptor for theirs in self._theirs for descriptor in theirs]
+
+    def close_theirs(self) -> None:
+        for descriptor in self.descriptors():
+            os.close(descriptor)
+        self._theirs = []
+
+    @property
+    def ended(self) -> bool:
+        return not self.pipes and all(run.exit for run in self.all)
+
+    def take(self, descriptor: int) -> tuple[_Run, bool]:
+        """Read what has come; whether that pipe has come to its end (or to its limit)."""
+        run, into = self.pipes[descriptor]
+        data = os.read(descriptor, 1 << 16)
+        into += data
+        closed = not data or run.overflows
+        if closed:
+            os.close(descriptor)
+            del self.pipes[descriptor]
+        return run, closed
+
+    def outcomes(self) -> list[Outcome]:
+        return [run.outcome() for run in self.all]
+
+    def _pipe(self, run: _Run, into: bytearray) -> int:
+        ours, theirs = os.pipe()
+        self.pipes[ours] = (run, into)
+        return theirs
+
+
+def _in_memory(data: bytes) -> int:
+    """A descriptor of a file that holds `data`, which nobody can change."""
+    descriptor = os.memfd_create("winnow", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    return descriptor
+
+
+def _send(control: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    control.setblocking(True)
+    socket.send_fds(control, [json.dumps(message).encode()], list(descriptors))
+
+
+def _map_user(pid: int) -> bool | str:
+    """Say who the users of the process's new user namespace are out here; True, or what failed."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        if os.geteuid() == 0:
+            # Root keeps itself, to reach Python's files, and gets somebody to be when programs run.
+            table = f"0 0 1\n{zygote.USER} {zygote.USER} 1"
+            (folder / "uid_map").write_text(table)
+            (folder / "gid_map").write_text(table)
+        else:
+            (folder / "setgroups").write_text("deny")
+            (folder / "uid_map").write_text(f"{zygote.USER} {os.geteuid()} 1")
+            (folder / "gid_map").write_text(f"{zygote.USER} {os.getegid()} 1")
+    except OSError as error:
+        return str(error.strerror)
+    return True
+
+
