@@ -62,7 +62,6 @@ CHECKS: Mapping[str, Mapping[str, invariants.Rule]] = {
     },
     "difficulty": {
         "columns": invariants.columns_as_documented({"difficulty": schema.DIFFICULTY}),
-        "every_task": "Every task is audited once.",
         "verdicts_counted": invariants.verdicts_counted,
     },
     "embeddings": {

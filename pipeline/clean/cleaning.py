@@ -122,8 +122,7 @@ def _contaminated(
             file.require(each.answer, f"{where}.answer")
             answers = file.texts(each.answer)
         sets.append(EvaluationSet(each.name, file.texts(each.column), answers))
-    needed = {"embedder": embedder()} if "semantic" in config.active else {}
-    made = Decontaminator(sets, config, **needed)
+    made = Decontaminator(sets, config, embedder() if "semantic" in config.active else None)
     result = made.check(_texts(prompts), answers=prompts["answer"].combine_chunks())
     dropped = [
         Dropped(

@@ -11,6 +11,7 @@ on also prompts that contain it. Prompts are user turns, one text per turn.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -32,10 +33,11 @@ from winnow.pipeline.clean.decontamination.scan import CHUNK_BYTES, Scan, Scanne
 from winnow.pipeline.clean.decontamination.semantic import Semantic
 from winnow.pipeline.clean.decontamination.words import text_series
 from winnow.pipeline.contracts import Embedder
+from winnow.pipeline.progress import Progress, Silent, Step
 
 __all__ = ["RESULT", "DecontaminateConfig", "Decontaminator", "EvaluationSet"]
 
-Texts = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Texts: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
 
 RESULT = pa.schema(
     [
@@ -93,6 +95,8 @@ class Decontaminator:
         texts: Texts,
         answers: Texts | None = None,
         vectors: NDArray[np.float32] | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> pa.Table:
         """One row of `RESULT` per text, in order; a null text is never hit.
 
@@ -105,7 +109,12 @@ class Decontaminator:
             if values is not None and len(values) != len(texts):
                 raise ValueError(f"{len(values)} {what} for {len(texts)} texts")
         column = text_series(texts)
-        scan = self._scanner.scan(column, self._chunk_bytes)
+        listener = progress or Silent()
+        scan = self._scanner.scan(
+            column,
+            self._chunk_bytes,
+            lambda done: listener.step(Step("decontaminate", done, len(column))),
+        )
         if not self._surveyed:
             self._frequency = self._fresh()
             self._count(scan)

@@ -13,6 +13,7 @@ Rational = int | Fraction
 
 MAX_BITS = 200_000  # of a numerator or denominator; 2004! has 19,000
 MAX_FACTORIAL = 10_000
+DEGREE: Node = ("div", ("const", "pi"), ("num", 180))
 ARITY = {"binomial": 2}
 VARIADIC = frozenset({"gcd", "lcm", "max", "min"})
 

@@ -279,6 +279,18 @@ def _is_read(vote: Vote) -> bool:
     return not (vote.detail or "").startswith(UNREAD)
 
 
+def credible_majorities(table: pa.Table) -> tuple[int, int]:
+    """(tasks of a table `audit` with a credible majority, those where it is the reference).
+
+    The second over the first says how far a policy's agreement can be trusted: one that is often at
+    one with itself and at odds with the references has habits, not better references. In
+    simulations (benchmarks/gold_audit.py) hardly a suspect of such a policy is a wrong reference.
+    """
+    rows = table.select(["share_low", "n_majority", "n_agree_reference"]).to_pylist()
+    found = [row for row in rows if row["share_low"] is not None and row["share_low"] > 0.5]
+    return len(found), sum(row["n_majority"] == row["n_agree_reference"] for row in found)
+
+
 def suspects(table: pa.Table) -> Iterator[dict[str, object]]:
     """The suspects of a table `audit`, the best supported first."""
     rows = table.filter(table["suspect"]).to_pylist()

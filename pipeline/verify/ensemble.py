@@ -42,6 +42,16 @@ class Ensemble:
             return self.version
         return "+".join([self.version, *(_label(member) for member in members)])
 
+    def members(self, args: Mapping[str, Any]) -> set[str]:
+        """Names of the verifiers that judge with `args`, also within ensembles: what workers should
+        warm up."""
+        try:
+            found = read(args).verifiers
+        except BadArguments:
+            return set()
+        nested = (self.members(member.args) for member in found if member.name == NAME)
+        return set().union({member.name for member in found} - {NAME}, *nested)
+
     def verify(self, completion: str, task: Task) -> Verdict:
         """Judge with every member in this process. Raises BadArguments."""
         args = read(task.args)

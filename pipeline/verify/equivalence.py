@@ -20,7 +20,7 @@ from winnow.pipeline.verify.notation import key, normalise
 from winnow.pipeline.verify.plain_number import PlainNumber, plain_number, same_number
 from winnow.pipeline.verify.relations import Stated, chain, stated
 from winnow.pipeline.verify.structure import Parts, order, split
-from winnow.pipeline.verify.units import Unit, unit
+from winnow.pipeline.verify.units import UNITS, Unit, unit
 
 MAX_LENGTH = 4_000  # characters of an answer that are looked at as mathematics
 MAX_ITEMS = 64
@@ -248,7 +248,7 @@ def _consistent(last: str, value: str, depth: int) -> bool:
     if a is None or b is None or not decimals:
         return False
     places = min(number.places or 0 for number in decimals)
-    return abs(a - b) <= Fraction(1, 10**places)
+    return abs(a - b) < Fraction(1, 10**places)
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class Quantity:
 _TRAILING = re.compile(
     r"(?P<value>.*?[0-9a-zA-Z})\]])\s*"
     r"(?:\\text\s*\{(?P<text>[^{}]*)\}(?P<power>\s*\^\s*\{?[0-9]\}?)?|(?P<degrees>\^\\circ)"
-    r"|(?P<percent>%)|\s(?P<words>[a-z]{3,}(?:[ /][a-z]+)*(?:\^\{?[23]\}?)?))"
+    r"|(?P<percent>%)|\s(?P<words>[a-z]{2,}(?:[ /][a-z]+)*(?:\^\{?[23]\}?)?))"
 )
 
 
@@ -275,13 +275,15 @@ def quantity(text: str) -> Quantity:
         node = ("num", arithmetic.plain(number.value))
         empty: frozenset[str] = frozenset()
         return Quantity(Expression(node, empty, empty, False), number.unit, number.percent)
-    try:
-        return Quantity(parse(text), None, False)
-    except CannotParse:
-        found = _TRAILING.fullmatch(text)
-        if found is None:
-            raise
-    named = found["text"] or found["words"]
+    found = _TRAILING.fullmatch(text)
+    named = (found["text"] or found["words"]) if found else None
+    # \sqrt{2} cm is no product of c and m.
+    if found is None or not (found["words"] and unit(found["words"])):
+        try:
+            return Quantity(parse(text), None, False)
+        except CannotParse:
+            if found is None:
+                raise
     if named is None:
         return Quantity(parse(found["value"]), None, bool(found["percent"]))
     return Quantity(parse(found["value"]), unit(named.strip() + (found["power"] or "")), False)
@@ -303,8 +305,20 @@ def _expressions(gold: str, answer: str, depth: int) -> bool | None:
         percent, other = (a, b) if first.percent else (b, a)
         decided = values.equal(_scaled(percent, Fraction(1, 100)), other)
     if decided is False:
-        decided = _degrees(gold, answer) or _rounded(gold, b) or _rounded(answer, a)
+        decided = (
+            _in_radians(first, second) or _in_radians(second, first) or _degrees(gold, answer)
+            or _rounded(gold, b) or _rounded(answer, a)
+        )
     return None if decided == "unknown" else bool(decided)
+
+
+def _in_radians(angle: Quantity, other: Quantity) -> bool:
+    r"""`90^\circ` is `\pi/2`."""
+    if angle.unit != UNITS["degree"] or other.unit or other.expression.node[0] == "num":
+        return False
+    radians = arithmetic.multiplied(angle.expression.node, arithmetic.DEGREE)
+    names, functions = angle.expression.names, angle.expression.functions
+    return values.equal(Expression(radians, names, functions, False), other.expression) is True
 
 
 def _scaled(expression: Expression, factor: Fraction) -> Expression:

@@ -286,7 +286,7 @@ class _Reader:
         return base
 
     def degrees(self, base: Node) -> Node:
-        return arithmetic.divided(arithmetic.multiplied(base, ("const", "pi")), ("num", 180))
+        return arithmetic.multiplied(base, arithmetic.DEGREE)
 
     def mixed(self, whole: Node) -> Node:
         r"""`2\frac{1}{2}` and `2 1/2`: a number, and a proper fraction of numbers directly behind."""

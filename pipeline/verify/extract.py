@@ -27,11 +27,11 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _FENCE = re.compile(r"```[^\n]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_END_TOKENS = re.compile(r"(?:\s|<\|[a-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>)+\Z")
+_END_TOKEN = re.compile(r"(?:<\|[a-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>)\Z")
 
 # "The answer is correct" says something about an answer, and announces none.
 COMMENTS = (
-    "correct", "incorrect", "right", "wrong", "not", "in", "based on", "expressed", "rounded",
+    "correct", "incorrect", "right", "wrong", "in", "based on", "expressed", "rounded",
     "reasonable", "valid", "consistent", "verified",
 )  # fmt: skip
 # "We check our answer: 3 + 4 = 7"
@@ -82,7 +82,11 @@ class Found:
 
 def find(text: str, *, tags: bool = False) -> Found | None:
     """The final answer of `text` by the order above, or None where no form is present."""
-    text = said(text)
+    return find_in(said(text), tags=tags)
+
+
+def find_in(text: str, *, tags: bool = False) -> Found | None:
+    """`find` for a text that `said` returned."""
     if tags and (tagged := last_tagged(text)) is not None:
         return Found("tag", tagged)
     if (box := _last_box(text)) is not None:
@@ -94,7 +98,9 @@ def find(text: str, *, tags: bool = False) -> Found | None:
 
 def said(text: str) -> str:
     """The part of a completion in which its answer stands."""
-    text = _END_TOKENS.sub("", after_thinking(text))
+    text = after_thinking(text).rstrip()
+    while text.endswith(">") and (token := _END_TOKEN.search(text, max(len(text) - 40, 0))):
+        text = text[: token.start()].rstrip()
     question = _NEXT_QUESTION.search(text)
     if question and _announces(text[: question.start()]):
         return text[: question.start()]
@@ -158,7 +164,7 @@ def last_boxed(text: str) -> str | None:
 def _last_box(text: str) -> tuple[str, int] | None:
     if "\\boxed" not in text and "\\fbox" not in text:
         return None
-    boxes = _boxes(text)
+    boxes = _only_box(text) or _boxes(text)
     if not boxes:
         return None
     start, end, content = boxes[-1]
@@ -172,6 +178,21 @@ def _last_box(text: str) -> tuple[str, int] | None:
     # 50\% and \boxed{50}\% say the same.
     percent = re.compile(r"\s*\\?%").match(text, end)
     return ", ".join(reversed(contents)) + ("%" if percent and len(contents) == 1 else ""), end
+
+
+def _only_box(text: str) -> list[tuple[int, int, str]]:
+    """The same as `_boxes`, for the usual text with one box; nothing for any other."""
+    mark = _BOX.search(text)
+    if mark is None or _BOX.search(text, mark.end()) or text[mark.end() : mark.end() + 1] != "{":
+        return []
+    depth = 0
+    for match in _BRACE.finditer(text, mark.end()):
+        brace = match.group()
+        depth += 1 if brace == "{" else -1 if brace == "}" else 0
+        if depth == 0:
+            content = text[mark.end() + 1 : match.start()].strip()
+            return [(mark.start(), match.end(), content)]
+    return []
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:

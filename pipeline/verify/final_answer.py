@@ -7,6 +7,7 @@ meant is not for a verifier to guess.
 """
 
 import re
+from dataclasses import dataclass
 
 from winnow.pipeline.verify import extract, relations
 from winnow.pipeline.verify.expression import CannotParse, parse
@@ -33,6 +34,15 @@ _REASONS = re.compile(r"[,;]?\s+(?:because|since|as|which|so|where|when|for|if)\
 _UNIT_AFTER = re.compile(r"\s*(?:\\?%|percent\b)")
 _ANOTHER = re.compile(r"(?:\b(?:and|or)\b|[,;/&])[^.]*?[0-9]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
+_LABEL = re.compile(r"\\text\s*\{\s*(?:the |final |so )*answer(?: is)?\s*:?\s*\}\s*:?\s*", re.I)
+_LINE_LABEL = re.compile(r"(?:[A-Za-z]+ ){0,3}[A-Za-z]+\s*:\s*(?=[^\s])")
+# What turns the one number of a sentence into something else.
+_NOT_THAT = re.compile(
+    r"\b(?:not|less|more|fewer|greater|least|most|between|below|above|under|except|or|than|no)\b"
+    r"|n't|不|至少|最多|大于|小于|超过|或"
+)
+_SHORT_WORDS = re.compile(r"\b(?:it|is|so|we|to|of|in|at|by|as|he|be|if|the|she|and)\b", re.I)
+_HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _ONLY_TEXT = re.compile(r"\\(?:text|mbox|textbf)\s*\{[^{}]*\}")
 _ALTERNATIVES = re.compile(
     r"(?:[a-zA-Z]\s*=\s*)?[-+]?[$]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s+[a-z]+)?"
@@ -40,30 +50,32 @@ _ALTERNATIVES = re.compile(
 )
 
 
-def final_answer(completion: str) -> str | None:
+@dataclass(frozen=True)
+class FinalAnswer:
+    """`text`, None where there is nothing; `later` is what a phrase behind the box or the `####`
+    that decides announces, where it is a value: an answer that says two different things is none."""
+
+    text: str | None
+    later: str | None = None
+
+
+def final_answer(completion: str) -> FinalAnswer:
     """The final answer of a completion by the forms of `extract`; without any of them, the last
-    formula or number of the text. None where there is nothing."""
-    completion = completion[-MAX_TEXT:]
-    found = extract.find(completion)
+    formula or number of the text."""
+    text = extract.said(completion[-MAX_TEXT:])
+    found = extract.find_in(text)
     if found is None:
-        return _last_expression(extract.said(completion))
+        return FinalAnswer(_last_expression(text))
     if found.form == "phrase":
-        return stated(found.text) or None
-    return found.text or None
+        return FinalAnswer(stated(found.text) or None)
+    said = found.text if found.text[:5] != "\\text" else _LABEL.sub("", found.text)
+    return FinalAnswer(said or None, _later(text, found.end))
 
 
-def later_answer(completion: str) -> str | None:
-    """What a phrase behind the box or the `####` that decides announces, where it is a value: an
-    answer that says two different things is no answer."""
-    completion = completion[-MAX_TEXT:]
-    found = extract.find(completion)
-    if found is None or found.form == "phrase":
-        return None
-    text = extract.said(completion)
-    hashes = re.search(r"####[ \t]*([^\n]+)", text[found.end :])
-    if hashes:
+def _later(text: str, start: int) -> str | None:
+    if hashes := _HASHES.search(text, start):
         return hashes[1].strip()
-    phrase = extract.last_phrase(text, found.end)
+    phrase = extract.last_phrase(text, start)
     if phrase is None:
         return None
     value = stated(phrase.text)
@@ -84,7 +96,17 @@ def stated(text: str) -> str:
         if len(sentence.split()) <= 4 or _ANOTHER.search(sentence[number.end() :]):
             return sentence
         return number.group()
-    return sentence.strip(" *_`").rstrip(".")
+    return _only_number(sentence) or sentence.strip(" *_`").rstrip(".")
+
+
+def _only_number(sentence: str) -> str | None:
+    """The number of a sentence that has one: "she sold 72 clips"."""
+    if "\\" in sentence or "=" in sentence or _NOT_THAT.search(sentence):
+        return None
+    if not re.match(r"[A-Za-z]{2,}\s+[A-Za-z]|[一-鿿]{2,}", sentence):
+        return None
+    numbers = NUMBER.findall(sentence)
+    return numbers[0] if len(numbers) == 1 else None
 
 
 def _joined(text: str, first: re.Match[str]) -> str:
@@ -99,7 +121,7 @@ def _joined(text: str, first: re.Match[str]) -> str:
 
 def _last_expression(text: str) -> str | None:
     """The last formula or number; a last line that is nothing else as a whole."""
-    line = extract.unwrapped(extract.last_line(text))
+    line = _LINE_LABEL.sub("", extract.unwrapped(extract.last_line(text)), count=1)
     if _says_only(line, alone="\n" not in text.strip()):
         return line.rstrip(".") or None
     if (bold := _emphasised(text)) is not None:
@@ -150,6 +172,8 @@ def _last_formulas(text: str, segments: list[re.Match[str]]) -> str | None:
 def _says_only(line: str, *, alone: bool) -> bool:
     """A formula without a sentence around it, or a few words that are the whole text."""
     if _SEGMENT.search(line) and not _SEGMENT.fullmatch(line.rstrip(".")):
+        return False
+    if _SHORT_WORDS.search(line):
         return False
     if alone and (_ONLY_TEXT.fullmatch(line) or _is_expression(line.rstrip("."))):
         return True

@@ -124,6 +124,16 @@ def unfenced(text: str) -> str:
     return text
 
 
+def tag_blocks(text: str, tag: str) -> list[tuple[str, bool]]:
+    """What stands behind every `<tag>`: up to its `</tag>` (True), or up to the next `<tag>` or the
+    end, where nothing closes it before (False)."""
+    found = []
+    for piece in text.split(f"<{tag}>")[1:]:
+        content, mark, _ = piece.partition(f"</{tag}>")
+        found.append((content, bool(mark)))
+    return found
+
+
 def spoken(text: str) -> str:
     """What a completion says: without its thoughts, even where nothing else is left.
 

@@ -15,7 +15,7 @@ from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.arguments import NoArguments
 from winnow.pipeline.verify.equivalence import BadReference, UnreadableAnswer, equivalent
-from winnow.pipeline.verify.final_answer import final_answer, later_answer
+from winnow.pipeline.verify.final_answer import final_answer
 
 
 class MathAnswer:
@@ -37,15 +37,15 @@ class MathAnswer:
         self.Arguments.read(task.args)
         if task.answer is None or not (reference := reference_answer(task.answer)):
             return Verdict.unjudged("bad_reference")
-        answer = final_answer(completion)
+        found = final_answer(completion)
+        answer = found.text
         try:
             if answer is None:
                 equivalent(reference, reference)  # a bad reference says nothing about any answer
                 return Verdict("wrong", 0.0, detail="no_answer")
             correct = equivalent(reference, answer)
-            if correct and (later := later_answer(completion)) is not None:
-                if not _agrees(reference, later):
-                    return Verdict("wrong", 0.0, {}, answer, "conflicting_answers")
+            if correct and found.later is not None and not _agrees(reference, found.later):
+                return Verdict("wrong", 0.0, {}, answer, "conflicting_answers")
         except BadReference:
             return Verdict.unjudged("bad_reference", answer)
         except (UnreadableAnswer, RecursionError):

@@ -93,7 +93,9 @@ _DOLLARS = re.compile(r"(?<!\\)\$")
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _PLAIN = re.compile(r"[-+]?[0-9,./]*")
-_WRAPPED = re.compile(r"(?:\\text\s*)?\{([^{}a-zA-Z,;]*)\}")
+_WRAPPED = re.compile(
+    r"(?:\\text\s*)?\{([^{}a-zA-Z,;]*|\s*[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*)\}"
+)
 _LEADING = re.compile(r"^(?:=|:|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z]))\s*")
 _SPACED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
 
@@ -121,9 +123,12 @@ def normalise(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    r"""`\text{13}` and `{2340}`: a number, however it is set."""
-    found = _WRAPPED.fullmatch(text)
-    return normalise(found[1]) if found else text
+    r"""`\text{13}` is a number, however it is set; braces around a whole answer mean nothing."""
+    if found := _WRAPPED.fullmatch(text):
+        return normalise(found[1])
+    if text[0] == "{" and "," not in text and closing_braces(text).get(0) == len(text) - 1:
+        return normalise(text[1:-1])
+    return text
 
 
 def key(text: str) -> str:

@@ -33,8 +33,6 @@ from winnow.pipeline.verify.text_format import read_blocks
 
 MALFORMED = -1.0
 
-_FENCE = re.compile(r"[ \t]*(?:```|~~~).*")
-
 
 class Patch:
     """Ranks code changes by their similarity to the reference change; accepts none."""
@@ -96,8 +94,7 @@ def found_diffs(completion: str, args: Patch.Arguments) -> dict[str, str]:
         raise MalformedPatch("no_answer")
     solution = _solution(completion) if args.tags else completion
     if args.form == "diff":
-        lines = [line for line in solution.splitlines() if not _FENCE.fullmatch(line)]
-        return diffs.read_diffs("\n".join(lines))
+        return diffs.read_diffs(solution)
     return diffs.between(args.files, applied(read_edits(solution), args.files))
 
 

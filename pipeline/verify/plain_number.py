@@ -86,6 +86,8 @@ def plain_number(text: str) -> PlainNumber | None:
     if len(text) > MAX_DIGITS:
         return None
     text = text.strip()
+    if whole := _TEXT.fullmatch(text):
+        text = whole[1].strip()
     while about := _ABOUT.match(text):
         text = text[about.end() :]
     if text[:1] == "(" and re.fullmatch(r"\([^(),]*\)", text):
@@ -113,8 +115,8 @@ def plain_number(text: str) -> PlainNumber | None:
 def same_number(gold: PlainNumber, answer: PlainNumber) -> bool:
     """Whether both mean one value.
 
-    A percentage equals the bare number and its hundredth: `50%` is `50` where the question asks for
-    a percentage, and `0.5`; `50` is never `0.5`. Units decide only where both are known, and then
+    A reference of `50%` is `50`, as an answer to "what percentage", and `0.5`; so is an answer of
+    `50%`, but not `0.5%` where the reference is `0.5`; `50` is never `0.5`. Units decide only where both are known, and then
     convert: 5 m is 500 cm, not 5 cm. A fraction equals a decimal of at least six significant
     digits that it rounds to.
     """
@@ -123,7 +125,8 @@ def same_number(gold: PlainNumber, answer: PlainNumber) -> bool:
             return False
         if gold.percent:
             return answer.value in (gold.value, gold.value / 100)
-        return gold.value in (answer.value, answer.value / 100)
+        # Where nobody asked for a percentage, 0.5% is no 0.5.
+        return gold.value == answer.value / 100 or (abs(answer.value) >= 1 and gold.value == answer.value)
     if gold.unit and answer.unit and gold.unit != answer.unit:
         if _is_rate_of(gold.unit, answer.unit) or _is_rate_of(answer.unit, gold.unit):
             return gold.value == answer.value

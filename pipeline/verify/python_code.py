@@ -215,6 +215,8 @@ def _verdict(code: str, theirs: Outcome, ours: Outcome) -> Verdict:
     if found["reference"] is not None:
         return Verdict.unjudged(f"bad_reference: {found['reference']}", code)
     results = found["results"]
+    if theirs.status == "output_limit":
+        return _judged(code, [0.0] * len(results), "output_limit")
     problem = None
     for number, result in enumerate(results):
         if result is not None:
@@ -238,7 +240,7 @@ def _named(result: str, lost: str | None, theirs: Outcome) -> str:
         if theirs.status in ("time_limit", "memory_limit", "output_limit"):
             return theirs.status
         if lost is not None and lost.startswith("error: "):
-            result = lost.replace("error: SystemExit", "ended_early: SystemExit")
+            result = lost
         elif lost == "too_large":
             return "output_limit"
         elif lost is not None and lost.startswith("malformed"):
@@ -249,7 +251,7 @@ def _named(result: str, lost: str | None, theirs: Outcome) -> str:
         return "memory_limit"
     if result.startswith("error: OutputLimit"):
         return "output_limit"
-    return result
+    return result.replace("error: SystemExit", "ended_early: SystemExit")
 
 
 def _output_problem(outcome: Outcome, expected: str, tolerance: float) -> str | None:

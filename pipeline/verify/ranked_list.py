@@ -42,6 +42,7 @@ _LINE = re.compile(
     r"[ \t]*(?:(?P<mark>[*_]{0,2})\(?(?P<number>\d{1,3})[.):](?![0-9])\s*|[-*+\u2022]\s+)(?P<item>\S.*)"
 )
 _NUMBER = re.compile(r"\(?\d{1,3}[.)]\s+")
+_SECOND = re.compile(r"[,;]\s*\(?2[.)]\s")  # "1. Paris, 2. London"
 _LABEL = re.compile(r"[^,;>\n:]{1,60}:\s+")
 _SEPARATOR = re.compile(r"\s*(?:[,;>\n]|\s\u2192\s)\s*")
 _DASH = re.compile(r"\s+(?:-|\u2013|\u2014)\s+")
@@ -127,7 +128,8 @@ def read_items(completion: str) -> list[str]:
     said = spoken(completion)
     found = extract.find(said, tags=True)
     text = unfenced(found.text if found else said)
-    if items := _json_items(text) or _last_list(text):
+    is_inline = "\n" not in text and _SECOND.search(text)
+    if items := _json_items(text) or ([] if is_inline else _last_list(text)):
         return items[:MAX_ITEMS]
     if found is None:
         if "\n" in text:

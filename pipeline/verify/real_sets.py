@@ -42,13 +42,12 @@ class RealSet:
 
 LINE = Interval(None, False, None, False)
 ALL = frozenset(
-    {r"\mathbb{R}", r"\mathbb R", "all real numbers", "all reals", r"\text{all real numbers}",
-     r"\text{all reals}"}
-)  # fmt: skip
+    {r"\mathbb{R}", r"\mathbb R", "all real numbers", "all reals"}
+)
 NOTHING = frozenset(
-    {r"\emptyset", r"\{\}", r"\text{no solution}", "no solution", r"\text{no solutions}",
-     "no solutions"}
-)  # fmt: skip
+    {r"\emptyset", r"\{\}", "no solution", "no solutions"}
+)
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _EXCEPT = re.compile(r"(?P<all>.+?)\s*(?:\\setminus|\\backslash|except(?: for)?)\s*(?P<some>.+)")
 _BUILDER = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(?P<rule>.+?)\\?\}")
 _LOOKS_LIKE_A_SET = re.compile(r"[<>\[\](]|\\(?:le|ge|ne|mathbb|emptyset|\{)|all real|no sol|\{")
@@ -86,6 +85,8 @@ def _same_end(a: End, b: End) -> bool:
 @lru_cache(maxsize=8192)
 def real_set(text: str) -> RealSet | None:
     """The set that `text` (normalised) writes, or None."""
+    if "\\text" in text:
+        text = " ".join(_TEXT.sub(r" \1 ", text).split())
     if len(text) > _MAX or not _LOOKS_LIKE_A_SET.search(text):
         return None
     if text.strip("$ ") in ALL:
@@ -111,7 +112,8 @@ def _difference(text: str) -> RealSet | None:
     if found is None or whole is None:
         return None
     points = found["some"].strip().removeprefix(r"\{").removesuffix(r"\}")
-    holes = [_number(item) for item in top_level(points, f"{COMMA}|{AND}")]
+    items = top_level(points, f"{COMMA}|{AND}")
+    holes = [_number(re.sub(r"^[a-zA-Z]\s*=", "", item)) for item in items]
     parts = list(whole.intervals)
     for hole in holes:
         if hole is None:

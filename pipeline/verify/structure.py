@@ -15,7 +15,7 @@ AND = r"(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])"
 UNION = r"\\cup(?![a-zA-Z])"
 _GROUPED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 _ENVIRONMENT = re.compile(
-    r"\\begin\{(?P<name>[a-zA-Z]+)\*?\}(?:\{[lcr| ]*\})?(?P<body>.*)\\end\{(?P=name)\*?\}",
+    r"(?P<factor>[^,;&()\[\]]*)\\begin\{(?P<name>[a-zA-Z]+)\*?\}(?:\{[lcr| ]*\})?(?P<body>.*)\\end\{(?P=name)\*?\}",
     re.DOTALL,
 )
 _CONDITION = re.compile(r"\s*,?\s*&\s*(?:\\text\s*\{\s*(?:if|for|when|,)\s*\}|(?:if|for|when)\b)?\s*")
@@ -50,17 +50,25 @@ def split(text: str) -> Parts | None:
 
 
 def _environment(text: str) -> Parts | None:
-    found = _ENVIRONMENT.fullmatch(text.strip("[]() "))
+    found = _ENVIRONMENT.fullmatch(text) or _ENVIRONMENT.fullmatch(text.strip("[]() "))
     if found is None:
         return None
     rows = [row.strip() for row in re.split(r"\\\\(?:\[[^\]]*\])?", found["body"]) if row.strip()]
+    if found["factor"] and found["name"] not in MATRICES:
+        return None
     if found["name"] == "cases":
         return Parts("cases", tuple(_CONDITION.sub(", ", row, count=1) for row in rows))
     if found["name"] in ROWS:
         return Parts("list", tuple(row.replace("&", "").strip(" ,") for row in rows))
     if found["name"] not in MATRICES:
         return None
-    return _matrix([row.split("&") for row in rows])
+    factor = found["factor"].strip(" *")
+    if factor == "-":
+        factor = "-1"
+    cells = [row.split("&") for row in rows]
+    if factor:  # a number before a matrix multiplies each of its cells
+        cells = [[f"({factor})*({cell})" for cell in row] for row in cells]
+    return _matrix(cells)
 
 
 def _matrix(cells: list[list[str]]) -> Parts | None:

@@ -30,6 +30,7 @@ RESIDUES = 2  # points modulo PRIME
 BITS = 192  # of the first exact evaluation
 SPARE_BITS = 40  # that rounding may use up
 MAX_MAGNITUDE = 60_000  # bits; larger intermediate results are not evaluated
+TINY = 1e-9  # floats below may be zeros that rounding left over
 FAR = 1e-3  # floats that differ by this much, relative to their size, are different values
 # Rational points of both signs and several sizes, with integers for functions that want them.
 POINTS = tuple(
@@ -212,7 +213,8 @@ def _same_at(
         size = max(abs(x), abs(y))
         if (
             not (a.unsure or b.unsure)
-            and abs(x - y) > FAR * size > 0
+            and size > TINY
+            and abs(x - y) > FAR * size
             and not (real and (a.left_reals or b.left_reals))
         ):
             return False
@@ -310,6 +312,7 @@ class _Floats:
         if isinstance(result, complex) and result.imag == 0 and not isinstance(x, complex):
             result = result.real
         self.left_reals |= isinstance(result, complex)
+        self.unsure |= abs(result) < TINY
         return result
 
 

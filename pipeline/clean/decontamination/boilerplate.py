@@ -83,6 +83,5 @@ def listing(frequencies: list[tuple[GramIndex, Frequency]]) -> pa.Table:
             reason = "items" if index.common[gram] else "rows"
             items, rows = int(index.n_items[gram]), int(frequency.rows[gram])
             found.append((-items - rows, index.n, index.text(gram), items, rows, reason))
-    columns = list(zip(*sorted(found), strict=True))[1:] or [[] for _ in LISTING]
-    return pa.table([pa.array(list(c), f.type) for c, f in zip(columns, LISTING, strict=True)],
-                    schema=LISTING)  # fmt: skip
+    table = [dict(zip(LISTING.names, row[1:], strict=True)) for row in sorted(found)]
+    return pa.Table.from_pylist(table, schema=LISTING)

@@ -149,6 +149,6 @@ class Tally:
                 )
                 share = hit / size if size else None
                 rows.append((name, rule, size, hit, share, self._rows[set_index, rule]))
-        columns = list(zip(*rows, strict=True)) or [()] * len(REPORT)
-        return pa.table([pa.array(list(c), f.type) for c, f in zip(columns, REPORT, strict=True)],
-                        schema=REPORT)  # fmt: skip
+        return pa.Table.from_pylist(
+            [dict(zip(REPORT.names, row, strict=True)) for row in rows], schema=REPORT
+        )

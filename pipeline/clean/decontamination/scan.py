@@ -1,6 +1,6 @@
 """One pass over the training prompts: everything they share with the indexes, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,8 +98,16 @@ class Scanner:
         exact = "exact" in config.active
         self._letters = DigitFreeIndex(items, config.exact_min_chars) if exact else None
 
-    def scan(self, texts: pl.Series, chunk_bytes: int = CHUNK_BYTES) -> Scan:
-        """Search the whole column. The result does not depend on how it is cut into chunks."""
+    def scan(
+        self,
+        texts: pl.Series,
+        chunk_bytes: int = CHUNK_BYTES,
+        tell: Callable[[int], None] = lambda done: None,
+    ) -> Scan:
+        """Search the whole column. The result does not depend on how it is cut into chunks.
+
+        `tell` is called after each chunk with the number of rows done.
+        """
         letters = np.zeros(len(texts), np.uint64)
         shared: dict[str, list[Shared]] = {name: [] for name in self.grams}
         whole: list[RowsEntries] = []
@@ -127,6 +135,7 @@ class Scanner:
                 same_letters.append((rows + first, entries))
             if touched and len(rows := np.unique(np.concatenate(touched))):
                 letters[rows + first] = word_hashes(digit_free(plain.gather(rows)))
+            tell(first + len(part))
         return Scan(
             len(texts),
             letters,

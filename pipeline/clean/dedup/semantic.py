@@ -9,8 +9,6 @@ pair is missed. The number of directions is chosen from a sample of the data, up
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,11 @@ TOLERANCE = 1e-6  # of a cosine: what float32 components leave uncertain
 _SLACK = 1e-4  # of a squared distance: above the rounding of a float32 matrix product
 _BLOCK = 2048  # rows per block of the matrix of pairs
 _SAMPLE = 4096  # rows that the directions are taken from
-_PAIRS = 100_000  # pairs of them by which the number of directions is chosen
+_PAIRS = 50_000  # pairs of them by which the number of directions is chosen
 # Costs of one pair, measured in one direction of a matrix product: looking at its bound, and
 # measuring it in full.
 _LOOK, _MEASURE = 35.0, 50_000.0
+_MANY = 200_000  # rows from which on loading torch, to see whether there is CUDA, is worth it
 _MEASURED = 8192  # pairs measured at a time
 
 
@@ -85,18 +84,23 @@ def _small(vectors: Vectors, threshold: float, device: str | None) -> Iterator[B
 
 
 def _large(vectors: Vectors, threshold: float, device: str | None) -> Iterator[Block]:
-    left, right = _projected(vectors, 2 - 2 * threshold)
+    # Our threads take a tile each; BLAS threads beside them would fight for the same cores.
+    from threadpoolctl import threadpool_limits
+
     n = len(vectors)
-    tile = _torch_tile(left, right, device) or _numpy_tile(left, right)
-    workers = 1 if tile.on_device else min(8, os.cpu_count() or 1)
-    with tile.limits(), ThreadPoolExecutor(workers) as pool:
+    with threadpool_limits(1, user_api="blas"):
+        left, right = _projected(vectors, 2 - 2 * threshold)
+    on_device = _torch_tile(left, right, device)
+    tile = on_device or _numpy_tile(left, right)
+    workers = 1 if on_device else min(8, os.cpu_count() or 1)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         start, block = 0, _BLOCK
         while start < n:
             stop = min(start + block, n)
             spans = [(a, min(a + _BLOCK, stop)) for a in range(0, stop, _BLOCK)]
 
             def hits(span: tuple[int, int], start: int = start, stop: int = stop) -> Any:
-                later, earlier = tile.hits(start, stop, *span)
+                later, earlier = tile(start, stop, *span)
                 before = earlier < later
                 return _measured(vectors, later[before], earlier[before], threshold)
 
@@ -152,13 +156,8 @@ def _projected(vectors: Vectors, radius: float) -> tuple[Vectors, Vectors]:
     return np.ascontiguousarray(left, np.float32), np.ascontiguousarray(right, np.float32)
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """`hits(start, stop, first, last)`: rows [start, stop) by rows [first, last) within the bound."""
-
-    hits: Callable[[int, int, int, int], tuple[Rows, Rows]]
-    limits: Callable[[], AbstractContextManager[Any]]
-    on_device: bool
+# (start, stop, first, last): the pairs of rows [start, stop) by [first, last) within the bound.
+_Tile = Callable[[int, int, int, int], tuple[Rows, Rows]]
 
 
 def _numpy_tile(left: Vectors, right: Vectors) -> _Tile:
@@ -167,19 +166,12 @@ def _numpy_tile(left: Vectors, right: Vectors) -> _Tile:
         rows, columns = np.divmod(found, last - first)
         return rows + start, columns + first
 
-    return _Tile(hits, _one_thread_each, on_device=False)
-
-
-def _one_thread_each() -> AbstractContextManager[Any]:
-    """Our threads take a tile each; BLAS threads beside them would fight for the same cores."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1, user_api="blas")
+    return hits
 
 
 def _torch_tile(left: Vectors, right: Vectors, device: str | None) -> _Tile | None:
-    """Tiles on a torch device; None where none is asked for and there is no CUDA."""
-    if device == "numpy":
+    """Tiles on a torch device; None where none is asked for and CUDA is absent or no gain."""
+    if device == "numpy" or (device is None and len(left) < _MANY):
         return None
     try:
         import torch
@@ -197,4 +189,4 @@ def _torch_tile(left: Vectors, right: Vectors, device: str | None) -> _Tile | No
         found = torch.nonzero(there[start:stop] @ back[first:last].T >= 0).cpu().numpy()
         return found[:, 0] + start, found[:, 1] + first
 
-    return _Tile(hits, nullcontext, on_device=True)
+    return hits

@@ -68,7 +68,9 @@ def _addresses(text: str) -> list[str]:
 def _insurance_numbers(text: str) -> list[str]:
     from stdnum.us import ssn
 
-    return [match[0] for match in _SSN.finditer(text) if ssn.is_valid(match[0])]
+    # 123-45-6789 is everybody's example.
+    found = (match[0] for match in _SSN.finditer(text))
+    return [number for number in found if ssn.is_valid(number) and number != "123-45-6789"]
 
 
 def _phones(text: str, region: str | None) -> list[str]:
@@ -83,7 +85,7 @@ def _phones(text: str, region: str | None) -> list[str]:
         raw = match.raw_string
         around = text[max(match.start - 3, 0) : match.start] + text[match.end : match.end + 3]
         # Bare digits are any number, and what stands in a sum is one of its terms.
-        if (raw.isdigit() and len(raw) < 11) or _SUMS.search(around):
+        if (raw.isdigit() and len(raw) < 11) or _SUMS.search(around) or " - " in raw:
             continue
         if raw.startswith("+") or re.search(r"[\s().-]", raw.strip("()")):
             found.append(raw)

@@ -24,7 +24,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SECTION = re.compile(
-    r"^[ \t]*\#{2,3}[ ]?(?:Human|Assistant|User|Instruction|Response|System)[ ]?:[ \t]*",
+    r"\#{2,3}[ ]?(?:Human|Assistant)[ ]?:[ \t]*"
+    r"|^[ \t]*\#{2,3}[ ]?(?:User|Instruction|Response|System)[ ]?:[ \t]*",
     re.MULTILINE,
 )
 _START = re.compile(r"\A\s*(?:Human|User|USER|HUMAN)[ ]?:\s+")

@@ -14,7 +14,6 @@ CONTEXT = 3  # lines around a change
 
 _HEAD = re.compile(r"(@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@).*")
 _GIT = re.compile(r"diff --git (?:\"?a/(.+?)\"? )(?:\"?b/(.+?)\"?)")
-_BINARY = re.compile(r"Binary files .* differ|GIT binary patch")
 
 
 def between(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
@@ -31,7 +30,8 @@ def _diff(old: str, new: str) -> str:
 def read_diffs(text: str) -> dict[str, str]:
     """The diff of every file that `text` (one or several unified diffs) changes, by its new path.
 
-    Binary files are skipped. Raises MalformedPatch where no file with a change is left, a hunk
+    What stands between the files' changes (fences, prose) is skipped, and so are binary files, which
+    have no hunks. Raises MalformedPatch where no file with a change is left, a hunk
     stands without a file, or a hunk's lines are not those that its head counts.
     """
     found: dict[str, list[str]] = {}
@@ -54,8 +54,6 @@ def read_diffs(text: str) -> dict[str, str]:
         elif line.startswith("rename to ") and renamed_from is not None:
             path = line.removeprefix("rename to ")
             found.setdefault(path, []).append(f"rename from {renamed_from} to {path}")
-        elif _BINARY.fullmatch(line):
-            path = None
         elif head := _HEAD.fullmatch(line):
             if path is None:
                 raise MalformedPatch("hunk_without_file")

@@ -8,6 +8,7 @@ import select
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Sequence
@@ -163,12 +164,14 @@ class Sandbox:
         options = {
             "workers": [*self._workers, str(INSIDE / "probes.py")],
             "preload": self._preload,
+            "path": _site_packages(),
+            "shown": _python_paths(),
             "weak": self._weak,
             # The signal comes with the end of the thread that starts it: only the first one stays.
             "dies_with_parent": threading.current_thread() is threading.main_thread(),
         }
         with theirs:
-            command = [sys.executable, "-s", "-P", "-B", "-X", "utf8", "-c", _BOOT]
+            command = [sys.executable, "-S", "-s", "-P", "-B", "-X", "utf8", "-c", _BOOT]
             self._process = subprocess.Popen(
                 [*command, str(INSIDE.parent), str(theirs.fileno()), json.dumps(options)],
                 stdin=subprocess.DEVNULL,
@@ -176,6 +179,7 @@ class Sandbox:
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=_ENVIRONMENT,
+                start_new_session=True,
                 cwd="/",
             )
         while "ready" not in (answer := self._answer(ours, START_SECONDS)):
@@ -267,11 +271,12 @@ class _Run:
             status = "output_limit"
         elif late:
             status = "starved" if waited else "time_limit"
-        elif killed == "leader":
+        elif code == -9 and self.exit["cpu"] > limits.cpu_seconds - 0.2:
+            status = "time_limit"
+        elif code == -9 and killed == "leader":  # otherwise it was ending by itself
             error = "ended with its leader"
         elif code == -9:
-            # Nothing inside can send this signal: the CPU limit, or a machine out of memory.
-            status = "time_limit" if self.exit["cpu"] > limits.cpu_seconds - 0.2 else "starved"
+            status = "starved"  # nothing inside can send this signal: a machine out of memory
         elif answer.startswith(b".R"):
             status, error = "finished", ""
         elif answer.startswith(b".E"):
@@ -377,6 +382,20 @@ def _in_memory(data: bytes) -> int:
 def _send(control: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
     control.setblocking(True)
     socket.send_fds(control, [json.dumps(message).encode()], list(descriptors))
+
+
+def _site_packages() -> list[str]:
+    """Where installed packages are. The far side starts without `site`, whose .pth files run code."""
+    found = dict.fromkeys(sysconfig.get_path(scheme) for scheme in ("purelib", "platlib"))
+    return [path for path in found if Path(path).exists()]
+
+
+def _python_paths() -> list[str]:
+    """Folders (and archives) that programs import from."""
+    bases = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    found = {sysconfig.get_path(scheme, vars=bases) for scheme in ("stdlib", "platstdlib")}
+    found.update(path for path in sys.path if path.startswith(sys.base_prefix + "/"))
+    return sorted({path for path in found if Path(path).exists()} | set(_site_packages()))
 
 
 def _map_user(pid: int) -> bool | str:

@@ -130,7 +130,7 @@ def _limits(box: Sandbox) -> list[Protection]:
         return Protection(name, LIMITS[name], True, ended)
 
     return [
-        tried("cpu_limit", "time_limit", "loop", Limits(cpu_seconds=1)),
+        tried("cpu_limit", "time_limit", "loop", Limits(cpu_seconds=1, wall_seconds=15)),
         tried("wall_limit", "time_limit", "sleep", Limits(wall_seconds=0.2)),
         tried("output_limit", "output_limit", "flood", Limits(output_bytes=2**16)),
         _starvation(box),

@@ -17,16 +17,12 @@ from winnow.pipeline.verify.literals import (
     json_values,
     segments,
     strict_json,
+    tag_blocks,
     unfenced,
 )
 from winnow.pipeline.verify.tool_calls.calls import Call, UnreadableCall
 from winnow.pipeline.verify.tool_calls.functions import Functions
 
-# A tag that is not closed is cut off by its stop string; before anything but JSON it is a mention.
-TAGGED = re.compile(
-    r"<tool_call>(?:(.*?)</tool_call>|(\s*(?:```[^\n]*\n\s*)?[\[{].*?)(?=<tool_call>|\Z))",
-    re.DOTALL,
-)
 _START = re.compile(r"(?=\{\s*[\"'}]|\[\s*[\[{])")
 _ATTEMPT = re.compile(
     r"[\[{\s]*[\"'](?:name|function|tool_calls|arguments|parameters)[\"']\s*:", re.IGNORECASE
@@ -52,7 +48,11 @@ def read(text: str, functions: Functions) -> list[Call]:
 def read_tagged(text: str, functions: Functions) -> list[Call] | None:
     """The calls in `<tool_call>` tags; None where there is no tag. Raises UnreadableCall."""
     found: list[Call] = []
-    blocks = [match[1] if match[1] is not None else match[2] for match in TAGGED.finditer(text)]
+    blocks = [
+        block
+        for block, is_closed in tag_blocks(text, "tool_call")
+        if is_closed or _is_cut_off(block)
+    ]
     for block in blocks:
         try:
             values = json_values(unfenced(block))
@@ -64,6 +64,12 @@ def read_tagged(text: str, functions: Functions) -> list[Call] | None:
                 raise UnreadableCall("no call inside of a tag")
             found += calls
     return found if blocks else None
+
+
+def _is_cut_off(block: str) -> bool:
+    """Whether an open tag lacks only what its stop string cut off. Before anything but JSON, it is
+    a mention."""
+    return unfenced(block)[:1] in ("{", "[")
 
 
 def calls_in(value: Any, functions: Functions, *, certain: bool = False) -> list[Call] | None:

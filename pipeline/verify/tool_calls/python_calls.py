@@ -13,26 +13,29 @@ import ast
 import re
 from typing import Any
 
-from winnow.pipeline.verify.literals import NoLiteral, python_tree, segments, unfenced
+from winnow.pipeline.verify.literals import NoLiteral, python_tree, segments, tag_blocks, unfenced
 from winnow.pipeline.verify.tool_calls.calls import Call, Expression, UnreadableCall
 from winnow.pipeline.verify.tool_calls.functions import Functions
 
 _NAME = r"[A-Za-z_]\w*(?:\s?\.\s?[A-Za-z_]\w*)*"
 _START = re.compile(rf"(?=\[\s*{_NAME}\s*\()|(?<![\w.]){_NAME}\s*(?=\()")
-_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 _BEFORE = re.compile(r"(?:[-*>]+|\d+[.)]|[\w ]{1,30}:)?")  # a list's mark, a label
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def read(text: str, functions: Functions) -> list[Call]:
     """The calls that `text` makes, in their order. Raises UnreadableCall."""
-    tagged = [block for block in _TAGGED.findall(text) if "(" in block]
-    if tagged:
+    if tagged := _tagged(text):
         return [call for block in tagged for call in read_all(unfenced(block))]
     try:
         return read_all(unfenced(text))
     except UnreadableCall:
         return _scattered(text, functions)
+
+
+def _tagged(text: str) -> list[str]:
+    """What stands in `<tool_call>` tags, where it could be a call."""
+    return [block for block, _ in tag_blocks(text, "tool_call") if "(" in block]
 
 
 def read_all(text: str) -> list[Call]:

@@ -13,12 +13,11 @@ One JSON object a line; `<tool_call>` or `<response>` may be missing.
 import re
 from dataclasses import dataclass
 
-from winnow.pipeline.verify.literals import NoLiteral, spoken, strict_json
+from winnow.pipeline.verify.literals import NoLiteral, spoken, strict_json, tag_blocks
 from winnow.pipeline.verify.tool_calls.calls import Call, UnreadableCall
 from winnow.pipeline.verify.tool_calls.functions import Functions
 from winnow.pipeline.verify.tool_calls.json_calls import calls_in
 
-_TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _THINK = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|tool_call|response)>")
 
@@ -39,10 +38,10 @@ class Blocks:
 
 def read(text: str, functions: Functions) -> list[Call]:
     """The calls of every `<tool_call>` block behind the thoughts. Raises UnreadableCall."""
-    blocks = _TOOL_CALL.findall(text)
-    if not blocks and "<tool_call>" in text:
+    blocks = tag_blocks(text, "tool_call")
+    if not all(is_closed for _, is_closed in blocks):
         raise UnreadableCall("a tool_call block that is not closed")
-    return [call for block in blocks for call in _lines(block, functions)]
+    return [call for block, _ in blocks for call in _lines(block, functions)]
 
 
 def _lines(block: str, functions: Functions) -> list[Call]:

@@ -219,10 +219,8 @@ def decontaminate(
     if n is not None:
         settings["ngram_n"] = n
     config = DecontaminateConfig(**settings)
-    needs_embedder = "semantic" in config.active
-    made = Decontaminator(
-        sets, config, **({"embedder": _open_embedder(embedder)} if needs_embedder else {})
-    )
+    asked = _open_embedder(embedder) if "semantic" in config.active else None
+    made = Decontaminator(sets, config, asked)
     if answer_column is not None:
         source.require(answer_column, "--answer-column")
     done = 0
@@ -278,9 +276,10 @@ def _write(source: Any, output: Path, result: Any) -> None:
 
 
 def _open_embedder(name: str) -> "Embedder":
-    from winnow.pipeline.features.embedding import open_embedder
+    from winnow.pipeline.features.embedding import SentenceTransformerEmbedder
+    from winnow.pipeline.models import resolve_embedder
 
-    return open_embedder(name)
+    return SentenceTransformerEmbedder(resolve_embedder(name))
 
 
 def _embedded(embedder: "Embedder", texts: Any, progress: Any) -> Any:

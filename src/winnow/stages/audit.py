@@ -5,7 +5,14 @@ from collections.abc import Collection
 
 from winnow.pipeline.contracts import Task
 from winnow.pipeline.progress import Step
-from winnow.pipeline.verify.audit import MATH, Question, audit, questions, tasks_of
+from winnow.pipeline.verify.audit import (
+    MATH,
+    Question,
+    audit,
+    credible_majorities,
+    questions,
+    tasks_of,
+)
 from winnow.pipeline.verify.worker_pool import VerifierPool
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
 from winnow.stages.judges import pool_size
@@ -43,11 +50,14 @@ def run(ctx: Context) -> StageResult:
             open_ = questions(tasks, ctx.recipe.audit)
             asked = len(open_)
             work.write("audit", audit(tasks, ctx.recipe.audit, equal_ones(ctx, open_)), mark_now)
-    table = work.read("audit", ["suspect", "doubt"])
+    table = work.read("audit")
+    agreed, with_reference = credible_majorities(table)
     counts = {
         "tasks": table.num_rows,
         "suspects": table["suspect"].to_pylist().count(True),
         "doubts": table.num_rows - table["doubt"].null_count,
+        "agreed": agreed,
+        "agreed_with_reference": with_reference,
     }
     return StageResult(
         "audit",

@@ -13,6 +13,7 @@ from winnow.pipeline.clean.decontaminate import (
     EvaluationSet,
 )
 from winnow.pipeline.clean.decontamination.evidence import longest_shared, shortened
+from winnow.pipeline.progress import Silent, Step
 
 BIRDS = (
     "A flock of 24 starlings rests on 3 wires. If 5 birds leave each wire before noon, "
@@ -154,7 +155,7 @@ def test_shortened() -> None:
 
 
 def test_the_longest_shared_run() -> None:
-    row, item = "a b c d e x b c d y".split(), "b c d q c d e".split()
+    row, item = list("abcdexbcdy"), list("bcdqcde")
     assert longest_shared(row, item) == (1, 3)
     # Where only the end of the item counts, the run that holds most of it is shown.
     assert longest_shared(row, item, [False] * 4 + [True] * 3) == (2, 3)
@@ -173,6 +174,12 @@ def test_the_best_item_is_shown() -> None:
     assert (hit["hit_file"], hit["hit_row"]) == ("second", 0)  # 12 of 13 words against 12 of 20
     (tie,) = made.check([numbered(0, 20)]).to_pylist()
     assert (tie["hit_file"], tie["hit_row"], tie["hit_score"]) == ("first", 1, 1.0)
+
+
+def test_of_equal_hits_the_longest_item_is_shown() -> None:
+    items = [numbered(3, 9), numbered(0, 20), numbered(5, 10)]
+    (hit,) = check(items, [f"x {numbered(0, 20)} y"])
+    assert (hit["hit_row"], hit["hit_score"]) == (1, 1.0)
 
 
 def test_rules_add_up() -> None:
@@ -248,6 +255,18 @@ def test_the_configuration_is_checked(wrong: dict[str, Any]) -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(f.description for f in DecontaminateConfig.model_fields.values())
+
+
+def test_progress_is_told() -> None:
+    steps: list[tuple[int, int]] = []
+
+    class Listener(Silent):
+        def step(self, step: Step) -> None:
+            steps.append((step.done, step.total))
+
+    made = Decontaminator([EvaluationSet("set", [BIRDS])], chunk_bytes=len(SHOP))
+    made.check([SHOP] * 3, progress=Listener())
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_nothing_against_nothing() -> None:

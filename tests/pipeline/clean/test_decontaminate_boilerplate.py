@@ -2,7 +2,7 @@
 
 import random
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -11,12 +11,13 @@ from winnow.pipeline.clean.decontaminate import (
     Decontaminator,
     EvaluationSet,
 )
+from winnow.pipeline.clean.decontamination.config import Rule
 
 HEADER = (
     "Answer the following multiple choice question. Think step by step and finish with the "
     "letter of the option that you choose on a line of its own."
 )
-OVERLAP = ["coverage", "ngram"]
+OVERLAP: list[Rule | Literal["all"]] = ["coverage", "ngram"]
 
 
 def question(seed: int, words: int = 14) -> str:
@@ -44,6 +45,14 @@ def test_a_header_of_many_items_is_no_hit(rule: str, count: int) -> None:
     assert (
         contaminated(made_of(items, rules=[rule], boilerplate_items=None), rows)[:5] == [True] * 5
     )
+
+
+@pytest.mark.parametrize("rule", OVERLAP)
+def test_a_header_and_a_few_more_words_are_no_hit(rule: str) -> None:
+    items = [f"{HEADER} {question(i)}" for i in range(20)]
+    made = made_of(items, rules=[rule], coverage_n=8, ngram_n=8, coverage_above=0.1)
+    rows = [f"{HEADER} {question(3, own)} {question(500)}" for own in (1, 3, 4)]
+    assert contaminated(made, rows) == [False, False, True]
 
 
 def test_the_header_does_not_thin_the_coverage() -> None:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from winnow.pipeline.clean.decontaminate import (
     Decontaminator,
     EvaluationSet,
 )
+from winnow.pipeline.clean.decontamination.config import Rule
 from winnow.pipeline.clean.decontamination.grams import RunningHash, window_ids
 
 Words = tuple[str, ...]
@@ -97,7 +99,7 @@ def expected(items: list[Words], rows: list[Words], n: int, config: Decontaminat
 
 
 def found(items: list[Words], rows: list[Words], config: DecontaminateConfig,
-          **how: int) -> list[Fraction | None]:  # fmt: skip
+          **how: Any) -> list[Fraction | None]:  # fmt: skip
     made = Decontaminator([EvaluationSet("e", [" ".join(i) for i in items])], config, **how).check(
         [" ".join(r) for r in rows]
     )
@@ -109,7 +111,7 @@ def found(items: list[Words], rows: list[Words], config: DecontaminateConfig,
 @settings(max_examples=150, deadline=None)
 @given(items=MANY, rows=MANY, n=st.integers(1, 5), above=st.sampled_from([0.0, 0.5, 0.7]))
 def test_without_boilerplate(
-    rule: str, items: list[Words], rows: list[Words], n: int, above: float
+    rule: Rule, items: list[Words], rows: list[Words], n: int, above: float
 ) -> None:
     config = DecontaminateConfig(
         rules=[rule], coverage_n=n, ngram_n=n, coverage_above=above, boilerplate_items=None
@@ -130,7 +132,7 @@ def test_without_boilerplate(
     weight=st.sampled_from([0.0, 0.1, 1.0]),
 )
 def test_with_boilerplate(
-    rule: str,
+    rule: Rule,
     items: list[Words],
     rows: list[Words],
     n: int,

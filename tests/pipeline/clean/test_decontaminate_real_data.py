@@ -1,6 +1,7 @@
 """Decontamination of real training sets against real evaluation sets."""
 
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +13,11 @@ from winnow.pipeline.clean.decontaminate import (
     Decontaminator,
     EvaluationSet,
 )
+from winnow.pipeline.clean.decontamination.config import Rule
 from winnow.pipeline.clean.decontamination.words import words
 
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"
-RULES = ["coverage", "ngram", "exact"]
+RULES: list[Rule | Literal["all"]] = ["coverage", "ngram", "exact"]
 PROBLEMS = [
     ("math500_test", "problem"),
     ("gsm8k_test", "question"),
@@ -39,7 +41,7 @@ def column(name: str, text: str) -> pa.ChunkedArray:
 
 @pytest.mark.parametrize(("name", "text"), PROBLEMS)
 @pytest.mark.parametrize("rule", RULES)
-def test_every_item_is_found_in_its_own_set(name: str, text: str, rule: str) -> None:
+def test_every_item_is_found_in_its_own_set(name: str, text: str, rule: Rule) -> None:
     texts = column(name, text)
     made = Decontaminator([EvaluationSet(name, texts)], DecontaminateConfig(rules=[rule]))
     result = made.check(texts)

@@ -25,15 +25,15 @@ from winnow.pipeline.clean.decontamination.words import words
 
 ITEMS = [
     "Nora bakes 48 rolls every morning. She keeps 6 for her family and sells the rest at 2 euros "
-    "each. How many euros does she take per day?",
+    + "each. How many euros does she take per day?",
     "A cyclist rides 45 kilometres in 3 hours. At the same speed, how far does she get in 7 hours?",
     "The altitude to the hypotenuse of an isosceles right triangle is 5. Find the triangle's area.",
 ]
 REPHRASED = [
     "Each morning 48 rolls come out of Nora's oven, of which 6 stay with the family. Every other "
-    "roll is sold for 2 euros. What does Nora take in a day, in euros?",
+    + "roll is sold for 2 euros. What does Nora take in a day, in euros?",
     "How far does a cyclist get in 7 hours if it takes her 3 hours to ride 45 kilometres and she "
-    "does not change her speed?",
+    + "does not change her speed?",
     "An isosceles right triangle has an altitude of 5 to its hypotenuse. What is its area?",
 ]
 OTHERS = [
@@ -55,7 +55,7 @@ def semantic(**config: Any) -> DecontaminateConfig:
 def test_a_neighbour_needs_a_near_vector_and_shared_words() -> None:
     items = unit([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
     sets = [EvaluationSet("set", ITEMS, vectors=items)]
-    rows = [REPHRASED[0], REPHRASED[0], OTHERS[0], REPHRASED[1]]
+    rows = [REPHRASED[0], REPHRASED[0], OTHERS[2], REPHRASED[1]]
     vectors = unit([[1, 0.2, 0], [0.5, 1, 0], [1, 0.1, 0], [0, 1, 0.1]])
     found = Decontaminator(sets, semantic()).check(rows, vectors=vectors).to_pylist()
     # The second is near another item only, the third shares no words with its neighbour.
@@ -128,8 +128,8 @@ def test_neighbours(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr("winnow.pipeline.clean.decontamination.semantic._BLOCK", block)
     random = np.random.default_rng(0)
     # Powers of two, so that equal cosines are equal in any order of summing.
-    rows = random.integers(-2, 3, (20, 4)).astype(np.float32) / 4
-    items = random.integers(-2, 3, (15, 4)).astype(np.float32) / 4
+    rows = random.integers(-2, 3, (20, 4)).astype(np.float32) / np.float32(4)
+    items = random.integers(-2, 3, (15, 4)).astype(np.float32) / np.float32(4)
     row, item, cosine = neighbours(rows, items, 0.25, 3)
     assert [tuple(p) for p in zip(row.tolist(), item.tolist(), strict=True)] == naive_neighbours(
         rows, items, 0.25, 3
@@ -170,8 +170,9 @@ def test_wording_weighs_rare_words_more() -> None:
     ]
     wording = Wording(items)
     assert wording.shared_words(items[0], items[0]) == pytest.approx(1)
-    common = wording.shared_words("how many are there".split(), items[0])
+    frame = ["how", "many", "are", "there"]
+    common = wording.shared_words(frame, items[0])
     assert wording.shared_words(["owls"], items[0]) > wording.shared_words(["many"], items[0])
-    assert common < SequenceMatcher(None, "how many are there".split(), items[0]).ratio()
+    assert common < SequenceMatcher(None, frame, items[0]).ratio()
     assert wording.similarity("", items[0]) == wording.similarity("owls", []) == 0.0
     assert wording.similarity("How many OWLS are there?", items[0]) == pytest.approx(1)

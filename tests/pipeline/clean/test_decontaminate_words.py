@@ -1,6 +1,7 @@
 """Words, their places in a text, and the keys of whole texts."""
 
 import unicodedata
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -46,6 +47,7 @@ def test_words(text: str, expected: str) -> None:
 
 @given(TEXTS)
 @example("1⁄2 of ½")
+@example("\u0915\u094d\u093c")  # marks in another order
 def test_words_do_not_depend_on_composition(text: str) -> None:
     assert words(unicodedata.normalize("NFD", text)) == words(unicodedata.normalize("NFC", text))
 
@@ -65,7 +67,7 @@ def test_a_column_has_the_words_of_its_texts(texts: list[str]) -> None:
     table = word_table(folded(text_series(texts)))
     flat = table.words.to_list()
     ends = table.offsets.tolist()
-    assert [flat[a:b] for a, b in zip(ends, ends[1:], strict=False)] == [words(t) for t in texts]
+    assert [flat[a:b] for a, b in pairwise(ends)] == [words(t) for t in texts]
     hash_of = dict(zip(flat, table.hashes.tolist(), strict=True))
     assert [hash_of[w] for w in flat] == table.hashes.tolist()  # equal words, equal hashes
 

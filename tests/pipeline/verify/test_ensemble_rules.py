@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from winnow.pipeline.contracts import Verdict
-from winnow.pipeline.verify import ensemble, ensemble_arguments, self_test
+from winnow.pipeline.contracts import Task, Verdict
+from winnow.pipeline.verify import VERIFIERS, ensemble, ensemble_arguments, self_test
 from winnow.pipeline.verify.ensemble_arguments import EnsembleArguments, Member
 
 WEIGHTED = ensemble.weighted
@@ -106,8 +106,10 @@ def _trusting(args: EnsembleArguments, verdicts: Any) -> Any:
 
 
 def _members_unread(args: Any, depth: int = 1) -> EnsembleArguments:
-    """Only the ensemble's own arguments are checked."""
-    return EnsembleArguments.read(args)
+    """Only the ensemble's own arguments are checked, and who is not known is left out."""
+    found = EnsembleArguments.read(args)
+    known = [member for member in found.verifiers if member.name in VERIFIERS]
+    return found.model_copy(update={"verifiers": known})
 
 
 BOUNDS = ensemble._bounds
@@ -139,7 +141,9 @@ RULES: dict[str, tuple[Any, str, Any]] = {
             **{**args, "verifiers": [Member(**member) for member in args["verifiers"]]}))),
     "nesting": (ensemble_arguments, "MAX_DEPTH", 99),
     "members that ask": (ensemble.Ensemble, "needs_engine", lambda self, args: False),
-    "a member's own arguments": (ensemble, "_task", lambda task, member: task),
+    "a member's own arguments": (ensemble, "_task", lambda task, member: (
+        Task(task.messages, task.answer,
+             {"judge": {"n": 1}, "math": {}}.get(member.name, member.args)))),
 }  # fmt: skip
 
 

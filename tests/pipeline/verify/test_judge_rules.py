@@ -1,11 +1,14 @@
 """Every rule of `judge` is guarded by its labelled pairs: without the rule, one of them fails."""
 
+import re
+import statistics
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from winnow.pipeline.verify import judge, judge_prompt, judge_reply, self_test
+from winnow.pipeline.verify.extract import after_thinking
 from winnow.pipeline.verify.judge_arguments import JudgeArguments
 
 
@@ -53,17 +56,17 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "the last line": (judge_reply, "ends_with_verdict", lambda said: True),
     "one verdict": (judge_reply, "is_one", lambda verdicts: True),
     "no thinking": (judge_reply, "own_words", lambda reply: reply),
-    "unfinished thinking": (judge_reply, "own_words", judge_reply.after_thinking),
+    "unfinished thinking": (judge_reply, "own_words", after_thinking),
     "whole labels": (judge, "read_label", _first_label),
     "verdict lines": (judge, "read_label", _any_label),
-    "lines of its own": (judge_reply, "_LINE", judge_reply.re.compile(r"[\s*_#`|>]*VERDICT:")),
-    "letter case": (judge_reply, "_LINE", judge_reply.re.compile(r"[\s*_#`]*VERDICT[\s*_`]*:")),
+    "lines of its own": (judge_reply, "_LINE", re.compile(r"[\s*_#`|>]*VERDICT:")),
+    "letter case": (judge_reply, "_LINE", re.compile(r"[\s*_#`]*VERDICT[\s*_`]*:")),
     "Markdown": (judge_reply, "_MARKS", " "),
-    "scores": (judge_reply, "_SCORE", judge_reply.re.compile(r"([0-9]{1,9})()?")),
+    "scores": (judge_reply, "_SCORE", re.compile(r"([0-9]{1,9})()?")),
     "the scale's end": (judge, "read_score", lambda reply, low, high: judge_reply.read_score(
         reply.split("/")[0], -99, 99)),
     "threshold": (judge, "_side", lambda args, verdict: None if verdict is None else "for"),
-    "median": (judge.statistics, "median", lambda scores: sum(scores) / len(scores)),
+    "median": (statistics, "median", lambda scores: sum(scores) / len(scores)),
     "both orders count": (judge, "_preference", _one_order),
     "a tie is none": (judge, "_preference", _ties_count),
     "both orders are asked": (judge, "_requests", lambda args, *texts: (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify.math_answer import MathAnswer, final_answer, reference_answer
+from winnow.pipeline.verify.final_answer import final_answer
+from winnow.pipeline.verify.math_answer import MathAnswer, reference_answer
 
 VERIFIER = MathAnswer()
 
@@ -137,7 +138,7 @@ def test_every_reference_equals_itself(reference: str) -> None:
     ],
 )
 def test_final_answers(completion: str, answer: str | None) -> None:
-    assert final_answer(completion) == answer
+    assert final_answer(completion).text == answer
 
 
 def test_a_finished_answer_without_anything_to_extract_is_wrong() -> None:

@@ -191,7 +191,7 @@ HOSTILE = [
     "[f(x=" + "9" * 10_000 + ")]",
     "[f(x=0x" + "f" * 10_000 + ")]",
     '[f(x="' + "\\" * 9_999 + '")]',
-    "[f(x=__import__('os').system('touch /tmp/winnow_never'))]",
+    "[f(x=__import__('os').system('touch never'))]",
     "[f(x=[y for y in (1).__class__.__base__.__subclasses__()])]",
     "[f(x=" + "a." * 9_000 + "b)]",
     '{"name": "f", "arguments": {"x": ' + "[" * 5_000 + "]" * 5_000 + "}}",

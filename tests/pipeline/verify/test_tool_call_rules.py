@@ -170,13 +170,11 @@ RULES: dict[str, Removal] = {
     "thoughts are not read": [(tool_call, "spoken", str.strip)],
     # JSON
     "tags decide": [(json_calls, "read_tagged", nothing)],
-    "an unclosed tag is a tag": [
-        (json_calls, "TAGGED", re.compile(r"<tool_call>(.*?)</tool_call>()", re.DOTALL)),
+    "a tag that is cut off is a tag": [
+        (json_calls, "_is_cut_off", never),
         (json_calls, "_scattered", lambda *_: []),
     ],
-    "an unclosed mention of a tag is none": [
-        (json_calls, "TAGGED", re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)()", re.DOTALL))
-    ],
+    "a mention of a tag is none": [(json_calls, "_is_cut_off", always)],
     "every tag counts": [(json_calls, "read_tagged", last_block_only)],
     "every call counts": [(tool_call, "_READERS", {**READERS, "json": last_call_only})],
     "calls stand anywhere": [(json_calls, "_scattered", lambda *_: [])],
@@ -198,7 +196,7 @@ RULES: dict[str, Removal] = {
     "a description is no call": [(json_calls, "_is_description", never)],
     # Python
     "python: calls stand anywhere": [(python_calls, "_scattered", lambda *_: [])],
-    "python: tags decide": [(python_calls, "_TAGGED", re.compile(r"(?!)()"))],
+    "python: tags decide": [(python_calls, "_tagged", lambda text: [])],
     "python: every call counts": [
         (tool_call, "_READERS", {**READERS, "python": last_python_call_only})
     ],

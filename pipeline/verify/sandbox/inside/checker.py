@@ -5,13 +5,12 @@ result goes to our side alone.
 """
 
 import ast
+import builtins
 import contextlib
 import json
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from . import names
@@ -29,12 +28,12 @@ class BadReference(Exception):
     """The tests cannot be run at all, whatever the answer is."""
 
 
-@dataclass
 class Record:
-    """What came of each test: None where it passed, else why not."""
+    """What came of each test (None where it passed, else why not), and how the line was lost."""
 
-    results: list[str | None] = field(default_factory=list)
-    lost: str | None = None
+    def __init__(self) -> None:
+        self.results: list[str | None] = []
+        self.lost: str | None = None
 
 
 def main(payload: bytes) -> bytes:
@@ -42,7 +41,7 @@ def main(payload: bytes) -> bytes:
     `shared`, `tolerance`, `output_bytes`. Returns JSON: `reference` (why the tests are no tests, or
     null), `results`, and `lost` (how the other process was lost, or null)."""
     given = json.loads(payload)
-    sys.stdout = Path("/dev/null").open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
+    sys.stdout = open("/dev/null", "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
     record = Record()
     reference = None
     try:
@@ -169,6 +168,9 @@ class _Judge:
         ]
         others = [name for name in used if name not in on_trial and name not in ours]
         self._namespace.update(names.offered(others, kinds))
+        if "Solution" in kinds:  # its methods are meant where nothing else has that name
+            known = {*dir(builtins), *self._namespace, *on_trial}
+            on_trial += [name for name in used if name not in known]
         for name in on_trial:
             kind = kinds.get(name, "")
             if kind == "value":
@@ -176,12 +178,10 @@ class _Judge:
             elif kind.startswith("exception:"):
                 bases = kind.removeprefix("exception:").split(",")
                 self._namespace[name] = self._peer.exception_class(bases, name)
-            elif kind:
-                self._namespace[name] = self._resolve(name)
+            else:
                 self._peer.knows_classes |= kind == "class"
-        if self._entry is not None and "." not in self._entry and self._entry not in kinds:
-            with contextlib.suppress(Exception):
-                self._namespace[self._entry] = self._resolve(self._entry)
+                with contextlib.suppress(Exception):  # then the test finds no such name
+                    self._namespace[name] = self._resolve(name)
 
     def _refresh(self) -> None:
         for name in self._values:

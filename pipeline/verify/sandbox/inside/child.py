@@ -11,8 +11,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import kernel, landlock, root, system_calls
 
@@ -28,8 +27,7 @@ Worker = Callable[[bytes], bytes]
 Workers = dict[str, Worker]
 
 
-@dataclass(frozen=True)
-class Confinement:
+class Confinement(NamedTuple):
     """What the zygote has prepared for all its children. None where this machine has no such layer
     (and the caller has said that it may be missing)."""
 
@@ -100,6 +98,7 @@ def _arrange(descriptors: Sequence[int]) -> None:
 
 
 def _confine(limits: Mapping[str, int], scratch: bool, confinement: Confinement) -> None:
+    os.setsid()  # a process group is reached across namespaces
     os.chdir(root.SCRATCH if confinement.has_scratch else "/")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     kernel.prctl(_PR_SET_DUMPABLE, 0)

@@ -3,13 +3,13 @@
 The second layer over files: the first is that nothing else is mounted.
 """
 
+# ruff: noqa: PTH - pathlib would be in the memory of every program
 import ctypes
 import errno
 import fcntl
 import os
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 from . import kernel
 
@@ -49,11 +49,11 @@ def build(readable: Sequence[str], writable: Sequence[str]) -> int:
     rules = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 128)
     os.close(low)
     for path in readable:
-        _allow(rules, path, _READ | _READ_FOLDER if Path(path).is_dir() else _READ)
+        _allow(rules, path, _READ | _READ_FOLDER if os.path.isdir(path) else _READ)
     for path in writable:
         _allow(rules, path, rights & ~(_EXECUTE | _MAKE_SPECIAL | _IOCTL_DEVICE))
     for path in _DEVICES:
-        if Path(path).exists():
+        if os.path.exists(path):
             _allow(rules, path, _READ | _WRITE | (rights & _TRUNCATE))
     return rules
 

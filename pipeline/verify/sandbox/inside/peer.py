@@ -21,10 +21,11 @@ import operator
 import os
 import struct
 import sys
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .remote import OPERATORS, Remote, RemoteCallable, RemoteIterator
+from .remote import OPERATORS, Remote, RemoteCallable, RemoteCoroutine, RemoteIterator
 from .values import Decoder, Encoder, Malformed, Node, changed, snapshot
 
 _HEAP_TYPE = 1 << 9
@@ -105,6 +106,8 @@ class Peer:
             kind = "n"
         elif callable(value):
             kind = "c"
+        elif isinstance(value, types.CoroutineType):
+            kind = "a"
         name = getattr(value, "__name__", "")
         return ["h", "mine", number, kind, name if isinstance(name, str) else ""]
 
@@ -115,7 +118,7 @@ class Peer:
         if type(number) is not int or type(name) is not str:
             raise Malformed("a handle")
         if number not in self._stand_ins:
-            made = {"o": Remote, "c": RemoteCallable, "n": RemoteIterator}[kind]
+            made = {"o": Remote, "c": RemoteCallable, "n": RemoteIterator, "a": RemoteCoroutine}[kind]
             self._stand_ins[number] = made(self, number, name)
         return self._stand_ins[number]
 
@@ -339,6 +342,12 @@ def _next(iterator: Any, count: int) -> tuple[list[Any], bool]:
     return items, len(items) < count
 
 
+def _run(coroutine: Any) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, /, *args, **keywords: function(*args, **keywords),
     "getattr": getattr,
@@ -353,6 +362,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "index": operator.index,
     "iter": iter,
     "next": _next,
+    "run": _run,
     "contains": operator.contains,
     "getitem": operator.getitem,
     "setitem": operator.setitem,

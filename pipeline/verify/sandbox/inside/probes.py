@@ -1,13 +1,12 @@
 """Tries, inside, what must not work; a worker for `protections`."""
 
+# ruff: noqa: PTH - pathlib would be in the memory of every program
 import ctypes
 import errno
 import json
 import os
 import socket
-import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from . import kernel, root
@@ -43,9 +42,10 @@ def _reading(given: dict[str, Any]) -> str | None:
 
 
 def _writing(given: dict[str, Any]) -> str | None:
-    folders = [Path("/"), Path("/dev"), Path("/usr/lib"), Path("/files"), Path(os.__file__).parent]
-    for folder in folders:
-        if not _refused(lambda folder=folder: (folder / "winnow-probe").write_text("x")):
+    flags = os.O_WRONLY | os.O_CREAT
+    for folder in ("/", "/dev", "/usr/lib", root.FILES, os.path.dirname(os.__file__)):
+        path = f"{folder}/winnow-probe"
+        if not _refused(lambda path=path: os.close(os.open(path, flags))):
             return f"{folder} can be written"
     if not _refused(lambda: os.close(os.open(given["canary"], os.O_WRONLY))):
         return "a file outside can be written"
@@ -59,7 +59,7 @@ def _scratch(_: dict[str, Any]) -> str | None:
     names = [f"{root.SCRATCH}/{number}" for number in range(8)]
     try:
         for name in names:
-            with open(name, "wb", buffering=0) as file:  # noqa: PTH123
+            with open(name, "wb", buffering=0) as file:
                 while written <= root.SCRATCH_BYTES:
                     written += file.write(block)
     except OSError as error:
@@ -67,7 +67,8 @@ def _scratch(_: dict[str, Any]) -> str | None:
             return f"the scratch folder cannot be written: {error.strerror}"
     finally:
         for name in names:
-            Path(name).unlink(missing_ok=True)
+            if os.path.exists(name):
+                os.unlink(name)
     return f"{written} bytes fit in" if written > root.SCRATCH_BYTES else None
 
 
@@ -93,6 +94,8 @@ def _programs(_: dict[str, Any]) -> str | None:
 
 
 def _threads(given: dict[str, Any]) -> str | None:
+    import threading
+
     release = threading.Event()
     threads = []
     allowed = given["threads"] + 4  # the limit counts a few processes of ours too
@@ -119,6 +122,8 @@ def _network(_: dict[str, Any]) -> str | None:
 
 def _others(given: dict[str, Any]) -> str | None:
     """Signals and memory of other processes."""
+    if os.getpgid(0) != os.getpid():
+        return "it is in the process group of others"
     for pid in (given["pid"], os.getppid() or given["pid"], -1):
         if not _refused(lambda pid=pid: os.kill(pid, 0)):
             return f"process {pid} can be signalled"

@@ -3,7 +3,6 @@
 import atexit
 import json
 import sys
-import threading
 import types
 
 from .child import call_depth
@@ -20,6 +19,8 @@ def main(payload: bytes) -> bytes:
         exec(compile(payload, "program.py", "exec"), vars(module))
     except SystemExit as exit:
         code = _exit_code(exit.code)
+    import threading
+
     # Threads that are no daemons go on after the last line; programs that need a larger stack do
     # all of their work in one.
     threading._shutdown()  # type: ignore[attr-defined]

@@ -7,11 +7,11 @@ nothing else could.
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol, cast
 
 _FIRST, _CHUNK = 64, 256  # items of an iterator: one at a time at first, then so many at once
-MAX_ITEMS = 10_000_000
+MAX_ITEMS = 1_000_000
 
 
 class Line(Protocol):
@@ -125,6 +125,23 @@ class RemoteCallable(Remote):
 
     def __call__(self, *args: object, **keywords: object) -> Any:
         return self._winnow_line.ask("call", self, *args, **keywords)
+
+
+class RemoteCoroutine(Remote):
+    """A coroutine of the other side, which is run there, all at once, when it is awaited."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return _ask("run", self)
+        yield  # what makes this a generator
+
+    def send(self, value: object) -> Any:
+        raise StopIteration(_ask("run", self))
+
+    def throw(self, *error: Any) -> Any:
+        raise error[0]
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class RemoteIterator(Remote):

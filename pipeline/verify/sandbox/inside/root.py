@@ -1,9 +1,7 @@
 """The root that programs see: Python's own files, read-only, in a file system made for them."""
 
+# ruff: noqa: PTH - pathlib would be in the memory of every program
 import os
-import sys
-import sysconfig
-from pathlib import Path
 
 from . import kernel
 
@@ -21,20 +19,15 @@ _PLACES = ("/sys", "/mnt", "/media", "/srv", "/run")
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
-def python_paths() -> list[str]:
-    """Files and folders that this interpreter needs to import all that it can import now."""
-    found = {*_SYSTEM}
-    bases = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
-    for scheme in ("stdlib", "platstdlib", "purelib", "platlib"):
-        found.add(sysconfig.get_path(scheme))
-        found.add(sysconfig.get_path(scheme, vars=bases))
-    prefixes = (sys.prefix + "/", sys.base_prefix + "/")
-    found.update(path for path in sys.path if path.startswith(prefixes))
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
-            found.add(str(Path(fields[5]).parent))
-    return sorted(path for path in found if path != "/" and Path(path).exists())
+def library_folders() -> set[str]:
+    """Folders of the shared libraries that are loaded here, and of those that others load."""
+    found = {path for path in _SYSTEM if os.path.exists(path)}
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            fields = line.rstrip("\n").split(maxsplit=5)
+            if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
+                found.add(os.path.dirname(fields[5]))
+    return {path for path in found if path != "/" and os.path.exists(path)}
 
 
 def build(shown: list[str]) -> None:
@@ -43,18 +36,18 @@ def build(shown: list[str]) -> None:
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     place = next(
         place for place in _PLACES
-        if Path(place).is_dir() and not any(path.startswith(place) for path in shown)
+        if os.path.isdir(place) and not any(path.startswith(place) for path in shown)
     )  # fmt: skip
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("winnow", place, "tmpfs", kernel.MS_NOSUID, "size=1m,nr_inodes=4096,mode=755")
     for path in shown:
         if not any(path.startswith(f"{other}/") for other in shown):
-            _show(Path(path), place)
+            _show(path, place)
     for device in _DEVICES:
-        _show(Path(device), place, nodev=False)
-    Path(place + FILES).mkdir()
+        _show(device, place, nodev=False)
+    os.mkdir(place + FILES)
     kernel.mount("files", place + FILES, "tmpfs", flags, f"size={_FILES_BYTES},mode=755")
-    Path(place + SCRATCH).mkdir(exist_ok=True, parents=True)
+    os.makedirs(place + SCRATCH, exist_ok=True)
     os.chdir(place)
     # The old root goes on top of the new one, and from there away.
     kernel.system_call(_PIVOT_ROOT[os.uname().machine], b".", b".")
@@ -68,7 +61,7 @@ def empty_scratch(user: int, *, first: bool = False) -> bool:
     """Give the next program an empty scratch folder that belongs to `user`. False where the last
     program left nothing, so that the old one serves again."""
     if not first:
-        if not any(Path(SCRATCH).iterdir()):
+        if not os.listdir(SCRATCH):
             return False
         kernel.detach(SCRATCH)
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
@@ -91,16 +84,17 @@ def put(name: str, source: int) -> None:
         kernel.set_attributes(FILES, read_only=True, recursive=False)
 
 
-def _show(path: Path, root: str, *, nodev: bool = True) -> None:
+def _show(path: str, root: str, *, nodev: bool = True) -> None:
     """Bind `path` to the same name in `root`. A link at the top (/lib, mostly) stays a link."""
-    target = Path(f"{root}{path}")
-    if path.parent == Path("/") and path.is_symlink():
-        target.symlink_to(path.readlink())
+    target = root + path
+    parent = os.path.dirname(path)
+    if parent == "/" and os.path.islink(path):
+        os.symlink(os.readlink(path), target)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        target.mkdir(exist_ok=True)
+    os.makedirs(root + parent, exist_ok=True)
+    if os.path.isdir(path):
+        os.makedirs(target, exist_ok=True)
     else:
-        target.touch()
-    kernel.mount(str(path), str(target), "", kernel.MS_BIND | kernel.MS_REC)
-    kernel.set_attributes(str(target), read_only=True, nodev=nodev)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT, 0o644))
+    kernel.mount(path, target, "", kernel.MS_BIND | kernel.MS_REC)
+    kernel.set_attributes(target, read_only=True, nodev=nodev)

@@ -103,21 +103,36 @@ def build(own_pid: int | None = None) -> bytes:
         (_EQUAL, _SOCKETPAIR[column], 0, 4), (_LOAD, _FIRST_ARGUMENT, 0, 0),
         (_EQUAL, _AF_UNIX, 0, 1), (_RETURN, _ALLOW, 0, 0), (_RETURN, refuse, 0, 0),
     ]  # fmt: skip
-    denied = [numbers[column] for numbers in _DENIED.values()]
+    denied = {numbers[column] for numbers in _DENIED.values()}
     if own_pid is not None:
-        denied += [numbers[column] for numbers in _SIGNALS.values()]
+        denied |= {numbers[column] for numbers in _SIGNALS.values()}
         for numbers in _SIGNALS_TO_OWN_THREADS.values():
             steps += [
                 (_EQUAL, numbers[column], 0, 4), (_LOAD, _FIRST_ARGUMENT, 0, 0),
                 (_EQUAL, own_pid, 0, 1), (_RETURN, _ALLOW, 0, 0), (_RETURN, refuse, 0, 0),
             ]  # fmt: skip
-    for number in denied:
-        if number is not None:
-            steps += [(_EQUAL, number, 0, 1), (_RETURN, refuse, 0, 0)]
-    steps.append((_RETURN, _ALLOW, 0, 0))
+    # Where the answer changes, in the order of the numbers.
+    bounds = [0]
+    for number in range(_LAST_KNOWN + 1):
+        if (number in denied) != (number - 1 in denied):
+            bounds.append(number)
+    steps += _searched(bounds, denied, refuse)
     return b"".join(
         struct.pack("<HBBI", operation, yes, no, value) for operation, value, yes, no in steps
     )
+
+
+def _searched(
+    bounds: list[int], denied: set[int | None], refuse: int
+) -> list[tuple[int, int, int, int]]:
+    """Steps that find the range of a number by halves. The kernel runs a filter for every call that
+    it knows when it takes the filter in, so its length is what a program's start costs."""
+    if len(bounds) == 1:
+        return [(_RETURN, refuse if bounds[0] in denied else _ALLOW, 0, 0)]
+    middle = len(bounds) // 2
+    below = _searched(bounds[:middle], denied, refuse)
+    above = _searched(bounds[middle:], denied, refuse)
+    return [(_GREATER_EQUAL, bounds[middle], len(below), 0), *below, *above]
 
 
 def install(program: bytes) -> None:

@@ -17,6 +17,7 @@ text); all else is an array whose first item is a tag:
     r               a mutable object that came before, by its number
     n               a new instance of a shared class; its attributes follow, apart from the tree
     E               a member of a shared enumeration
+    p               a named tuple: its name, its fields, its values
     h               a handle of something that stays on its side (`remote`)
     _               Ellipsis or NotImplemented
 
@@ -33,7 +34,6 @@ import fractions
 import math
 import operator
 import types
-import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -166,6 +166,8 @@ class Encoder:
             return ["n", kind.__name__]
         if kind.__module__ == "numpy":
             return self._numpy(value)
+        if isinstance(value, tuple) and (fields := _fields(value)) is not None:
+            return ["p", kind.__name__, fields, *self.items("", tuple.__iter__(value))[1:]]
         base = _base(value)
         return self._borders.export(value) if base is None else self.value(base)
 
@@ -287,6 +289,14 @@ def changed(value: Any, before: list[Any]) -> bool:
     return len(now) != len(before) or any(map(operator.is_not, now, before))
 
 
+def _fields(value: Any) -> list[str] | None:
+    """Names of a named tuple's items."""
+    fields = getattr(value, "_fields", None)
+    if type(fields) is tuple and len(fields) == len(value):
+        return [field for field in fields if type(field) is str]
+    return None
+
+
 def _base(value: Any) -> Any:
     """The value of an instance of a subclass of a built-in type, without what the subclass adds;
     None where it is no such instance."""
@@ -350,10 +360,12 @@ _REFILL: dict[type, Callable[[Decoder, Any, Sequence[Node]], None]] = {
 def _zone(zone: datetime.tzinfo | None) -> Node:
     if zone is None:
         return None
-    if type(zone) is zoneinfo.ZoneInfo and zone.key:
-        return zone.key
     if type(zone) is datetime.timezone:
         return zone.utcoffset(None).total_seconds()
+    import zoneinfo
+
+    if type(zone) is zoneinfo.ZoneInfo and zone.key:
+        return zone.key
     raise TypeError("a time zone of its own making")
 
 
@@ -361,6 +373,8 @@ def _unzone(node: Node) -> datetime.tzinfo | None:
     if node is None:
         return None
     if type(node) is str:
+        import zoneinfo
+
         return zoneinfo.ZoneInfo(node)
     return datetime.timezone(datetime.timedelta(seconds=node))
 
@@ -412,6 +426,11 @@ def _decode_member(decoder: Decoder, node: Node) -> Any:
     if shared is None or not issubclass(shared, enum.Enum):
         raise Malformed(f"no enumeration {node[1]}")
     return shared[node[2]]
+
+
+def _decode_named(decoder: Decoder, node: Node) -> Any:
+    """A class made for it here, of the same fields: it compares as a tuple does."""
+    return collections.namedtuple(node[1], node[2])(*decoder._items(node[3:]))  # noqa: PYI024
 
 
 def _decode_view(decoder: Decoder, node: Node) -> Any:
@@ -476,6 +495,7 @@ _DECODE: dict[str, Callable[[Decoder, Node], Any]] = {
     "r": lambda d, n: d.objects[n[1]],
     "n": lambda d, n: d._instance(n),
     "E": _decode_member,
+    "p": _decode_named,
     "h": lambda d, n: d._borders.imported(n),
     "_": lambda d, n: {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[n[1]],
 }

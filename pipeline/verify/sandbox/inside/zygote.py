@@ -26,50 +26,47 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from . import child, kernel, landlock, root, system_calls
 
 USER = 65_534  # "nobody": who programs run as, inside and (where root starts them) outside
-# What programs import most: imported here, it costs them nothing.
+# What programs import most: imported here, it costs them nothing. No more, because every program
+# pays for the memory that it is forked with.
 COMMON = (
-    "abc", "array", "ast", "base64", "bisect", "calendar", "cmath", "collections", "collections.abc",
-    "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "enum", "fractions",
-    "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "linecache", "math",
-    "numbers", "operator", "pickle", "pprint", "queue", "random", "re", "secrets", "statistics",
-    "string", "struct", "textwrap", "threading", "time", "traceback", "types", "typing", "unicodedata",
-    "uuid", "warnings", "zoneinfo",
+    "abc", "bisect", "collections", "collections.abc", "contextlib", "copy", "datetime", "decimal",
+    "enum", "fractions", "functools", "heapq", "io", "itertools", "json", "math", "operator",
+    "random", "re", "string", "time", "types", "typing",
 )  # fmt: skip
 MAX_PACKET = 1 << 16
 _MAX_DESCRIPTORS = 16
 
 
-@dataclass
 class _Program:
-    """One that runs. `group` is shared by those spawned together; `deadline` is monotonic."""
+    """One that runs. `group` is shared by those spawned together; times are monotonic."""
 
-    id: int
-    group: int
-    leader: bool
-    pid: int
-    handle: int
-    started: float
-    deadline: float
-    killed: str | None = None
-    delay: float = 0.0  # seconds that its group stood ready to run and was not let
+    def __init__(self, spec: dict[str, Any], group: int, pid: int) -> None:
+        self.id: int = spec["id"]
+        self.leader: bool = spec["leader"]
+        self.group = group
+        self.pid = pid
+        self.handle = os.pidfd_open(pid)
+        self.started = time.monotonic()
+        self.deadline = self.started + spec["wall"]
+        self.killed: str | None = None
+        self.delay = 0.0  # seconds that its group stood ready to run and was not let
 
 
 def main(descriptor: int, options: dict[str, Any]) -> None:
-    """The launcher. `options`: `workers` (paths of modules), `preload` (names), `weak` (go on where
-    a layer is missing), `dies_with_parent`."""
+    """The launcher. `options`: `workers` (paths of modules), `preload` (names), `path` (folders to
+    import from), `shown` (files and folders that programs see), `weak` (go on where a layer is
+    missing), `dies_with_parent`."""
     control = socket.socket(fileno=descriptor)
     try:
         if options["dies_with_parent"]:
             kernel.die_with_parent()
         with contextlib.suppress(OSError):  # where memory runs out, programs go first
-            Path("/proc/self/oom_score_adj").write_text("500")
+            _write("/proc/self/oom_score_adj", "500")
         workers = _imported(options)
         layers, missing = _enter_namespaces(control)
         if missing and not options["weak"]:
@@ -77,7 +74,7 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
             return
         pid = os.fork()
         if pid == 0:
-            _become_zygote(control, workers, layers, options["weak"])
+            _become_zygote(control, workers, layers, options)
         control.close()
         os.waitpid(pid, 0)
     except BaseException as error:  # noqa: BLE001 - told to the client, which alone can act on it
@@ -86,15 +83,17 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
 
 
 def _imported(options: dict[str, Any]) -> child.Workers:
+    sys.path.extend(options["path"])
     for name in (*COMMON, *options["preload"]):
         importlib.import_module(name)
     workers = {}
-    for path in map(Path, options["workers"]):
-        if str(path.parent) not in sys.path:
-            sys.path.append(str(path.parent))
-        name = path.stem
+    for path in options["workers"]:
+        folder, _, file = path.rpartition("/")
+        name = file.removesuffix(".py")
         # Ours are parts of this package, which they import from; others stand alone.
-        inside = path.parent == Path(__file__).parent
+        inside = folder == __file__.rpartition("/")[0]
+        if not inside and folder not in sys.path:
+            sys.path.append(folder)
         module = importlib.import_module(f"{__package__}.{name}" if inside else name)
         workers[name] = module.main
     return workers
@@ -122,12 +121,15 @@ def _enter_namespaces(control: socket.socket) -> tuple[dict[str, bool], str]:
 
 
 def _become_zygote(
-    control: socket.socket, workers: child.Workers, layers: dict[str, bool], weak: bool
+    control: socket.socket,
+    workers: child.Workers,
+    layers: dict[str, bool],
+    options: dict[str, Any],
 ) -> NoReturn:
     code = 1
     try:
         kernel.die_with_parent()
-        Zygote(control, workers, layers, weak).serve()
+        Zygote(control, workers, layers, options).serve()
         code = 0
     except BaseException as error:  # noqa: BLE001 - told to the client, which alone can act on it
         with contextlib.suppress(OSError):
@@ -140,7 +142,11 @@ class Zygote:
     """Builds the walls when made; `serve` then forks programs until the client is gone."""
 
     def __init__(
-        self, control: socket.socket, workers: child.Workers, layers: dict[str, bool], weak: bool
+        self,
+        control: socket.socket,
+        workers: child.Workers,
+        layers: dict[str, bool],
+        options: dict[str, Any],
     ) -> None:
         self._control = control
         self._workers = workers
@@ -150,7 +156,7 @@ class Zygote:
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         walls = layers["namespaces"]
-        shown = root.python_paths()
+        shown = sorted({*options["shown"], *root.library_folders()})
         if walls:
             kernel.mount("proc", "/proc", "proc")
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
@@ -172,7 +178,7 @@ class Zygote:
         self._filter = None
         if system_calls.supported():
             self._filter = system_calls.build() if walls else b""
-        elif not weak:
+        elif not options["weak"]:
             raise OSError(f"no system call table for {os.uname().machine}")
         layers |= {
             "landlock": has_landlock,
@@ -232,13 +238,9 @@ class Zygote:
             end = at + program["descriptors"]
             pid = self._fork(program, descriptors[at:end])
             at = end
-            now = time.monotonic()
-            handle = os.pidfd_open(pid)
-            self._running[handle] = _Program(
-                program["id"], self._groups, program["leader"], pid, handle, now,
-                now + program["wall"],
-            )  # fmt: skip
-            self._poll.register(handle, select.POLLIN)
+            running = _Program(program, self._groups, pid)
+            self._running[running.handle] = running
+            self._poll.register(running.handle, select.POLLIN)
 
     def _fork(self, program: dict[str, Any], descriptors: Sequence[int]) -> int:
         if self._walls:
@@ -337,6 +339,14 @@ class Zygote:
             if self._rules[1] is not None:
                 os.close(self._rules[1])
             self._rules = (self._rules[0], landlock.build(["/"], [root.SCRATCH]))
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _send(control: socket.socket, message: dict[str, Any]) -> None:

@@ -185,7 +185,7 @@ def test_repetition() -> None:
     ten = "one two three four five six seven eight nine ten"
     assert repetition(ten) == 0
     assert repetition(f"{ten} {ten}") == 0.5
-    assert repetition(" ".join(["a"] * 100)) == 0.9 + 0 * 1 or repetition("a " * 100) <= 1
+    assert repetition("a " * 100) == 0.99  # only the first word was not there before
     assert repetition("") == 0
 
 
@@ -248,24 +248,28 @@ def test_impossible_configurations(keys: dict[str, Any], message: str) -> None:
         FiltersConfig(**keys)
 
 
-@pytest.mark.parametrize(
-    "name", ["gsm8k_train", "math_train_answers", "mbpp", "humaneval", "alpaca_9k"]
-)
-def test_defaults_drop_nothing_of_well_kept_sets(name: str) -> None:
+SETS = [
+    ("gsm8k_train", "question"),
+    ("math_train_answers", "problem"),
+    ("math_train_slice", "solution"),
+    ("mbpp", "text"),
+    ("humaneval", "prompt"),
+    ("alpaca_9k", "instruction"),
+]
+
+
+def texts_of(name: str, column: str) -> list[str]:
     path = DATA / f"{name}.parquet"
     if not path.exists():
         pytest.skip(f"needs {path.name}, which is not on this machine")
-    table = pq.read_table(path)
-    column = ({"question", "problem", "text", "prompt", "instruction"} & {*table.column_names}).pop()
-    assert [t for t in table[column].to_pylist() if check([t], FiltersConfig())] == []
+    return pq.read_table(path)[column].to_pylist()
 
 
-@pytest.mark.parametrize("name", ["gsm8k_train", "math_train_answers", "math_train_slice"])
-def test_numbers_of_mathematics_are_no_personal_data(name: str) -> None:
-    path = DATA / f"{name}.parquet"
-    if not path.exists():
-        pytest.skip(f"needs {path.name}, which is not on this machine")
-    table = pq.read_table(path)
-    texts = [t for c in {"question", "problem", "solution"} & {*table.column_names}
-             for t in table[c].to_pylist()]  # fmt: skip
-    assert [text for text in texts if kinds(text, "US")] == []
+@pytest.mark.parametrize(("name", "column"), SETS)
+def test_defaults_drop_nothing_of_well_kept_sets(name: str, column: str) -> None:
+    assert [t for t in texts_of(name, column) if check([t], FiltersConfig())] == []
+
+
+@pytest.mark.parametrize(("name", "column"), SETS[:3])
+def test_numbers_of_mathematics_are_no_personal_data(name: str, column: str) -> None:
+    assert [t for t in texts_of(name, column)[:3000] if kinds(t, "US")] == []
