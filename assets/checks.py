@@ -89,6 +89,7 @@ _MEANING = {
     "rows_conserved": "Rows in = kept + dropped + pending; what was kept is what is there.",
     "none_missing": "Every prompt has its answers, or they are still to be drawn.",
     "all_judged": "Every answer has one verdict per task of its prompt.",
+    "every_task": "Every task is audited once.",
     "verdicts_counted": "Every verdict is counted in one pass rate.",
     "one_per_prompt": "One row per prompt.",
     "correct_answers_scored": "One score per correct answer, where a set asks for scores.",

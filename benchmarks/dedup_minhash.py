@@ -116,7 +116,11 @@ def peer(python: str, code: str, texts: list[str]) -> tuple[float, set[int]]:
         source.write_text(json.dumps(texts))
         script.write_text(code)
         done = subprocess.run(
-            [python, str(script), str(source), folder], capture_output=True, text=True, cwd=folder
+            [python, str(script), str(source), folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
         )
     results = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     if not results:
@@ -126,7 +130,12 @@ def peer(python: str, code: str, texts: list[str]) -> tuple[float, set[int]]:
 
 
 def report(
-    name: str, seconds: float, kept: set[int], pairs: list[tuple[int, int]], first_variant: int, n: int
+    name: str,
+    seconds: float,
+    kept: set[int],
+    pairs: list[tuple[int, int]],
+    first_variant: int,
+    n: int,
 ) -> None:
     found = sum(not (a in kept and b in kept) for a, b in pairs)
     merged = sum(not (a in kept and a + 1 in kept) for a in range(first_variant, n, 2))

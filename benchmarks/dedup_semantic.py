@@ -104,7 +104,10 @@ def main() -> None:
             source = Path(folder, "vectors.npy")
             np.save(source, vectors)
             done = subprocess.run(
-                [asked.peer_python, "-c", SEMHASH, str(source)], capture_output=True, text=True
+                [asked.peer_python, "-c", SEMHASH, str(source)],
+                capture_output=True,
+                text=True,
+                check=False,
             )
         results = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
         if not results:

@@ -19,6 +19,7 @@ from winnow.pipeline.errors import UsageError
 
 BATCH = 8_192  # rows
 
+_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
 _JSON_LINES = (".jsonl", ".ndjson")
 
 
@@ -188,8 +189,7 @@ class RowWriter:
     def _write_parquet(self, batch: Batch, added: pa.RecordBatch) -> None:
         rows = batch.rows
         if not isinstance(rows, pa.RecordBatch):
-            names = self._source.columns
-            rows = pa.RecordBatch.from_pylist([{n: r.get(n) for n in names} for r in rows])
+            rows = self._as_arrow(batch.start, rows)
         if self._schema is None:
             self._schema = self._extended(rows.schema)
             self._parquet = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
@@ -199,13 +199,23 @@ class RowWriter:
         ]
         try:
             whole = pa.Table.from_arrays(arrays, names=self._schema.names).cast(self._schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise UsageError(
-                f"{self._source.path}, row {batch.start} and later: the columns do not keep one type "
-                f"({error}); write JSON Lines instead (--output name.jsonl)"
-            ) from None
+        except _NO_TYPE as error:
+            raise self._mixed(batch.start, error) from None
         assert self._parquet is not None
         self._parquet.write_table(whole)
+
+    def _as_arrow(self, start: int, rows: list[dict[str, Any]]) -> pa.RecordBatch:
+        names = self._source.columns
+        try:
+            return pa.RecordBatch.from_pylist([{n: row.get(n) for n in names} for row in rows])
+        except _NO_TYPE as error:
+            raise self._mixed(start, error) from None
+
+    def _mixed(self, start: int, error: Exception) -> UsageError:
+        return UsageError(
+            f"{self._source.path}, row {start} and later: a column does not keep one type ({error}); "
+            "write JSON Lines instead (--output name.jsonl)"
+        )
 
     def _extended(self, schema: pa.Schema) -> pa.Schema:
         kept = [field for field in schema if field.name not in self._added.names]

@@ -8,17 +8,21 @@ never holds two different problems.
 
 import re
 import unicodedata
-from enum import Enum, auto
 from functools import lru_cache
 from operator import itemgetter
 
 from winnow.pipeline.clean import math_text, options
 from winnow.pipeline.clean.normalise import fold
 
+_words = str.split
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 _TEENS = "fifteen sixteen seventeen eighteen nineteen"
 _TENS = dict(
-    zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True)
+    zip(
+        _words("twenty thirty forty fifty sixty seventy eighty ninety"),
+        range(20, 100, 10),
+        strict=True,
+    )
 )
 _NUMBER_WORDS = {
     **{word: str(n) for n, word in enumerate(f"{_ONES} {_TEENS}".split())},
@@ -38,12 +42,12 @@ _NUMBER_WORDS = {
 # "One" is a pronoun as well; leaving it out loses nothing, since "two" in its place is seen.
 del _NUMBER_WORDS["one"]
 _NEGATIONS = frozenset(
-    "not no non never none neither nor without cannot except unless false incorrect".split()
+    _words("not no non never none neither nor without cannot except unless false incorrect")
 )
 # Words whose place a contrary takes while all other words stay, which turns the answer. Found among
 # the near-duplicates of MATH and MBPP that have different answers ("area" against "perimeter").
 _CONTRASTS = frozenset(
-    """
+    _words("""
     more less fewer most least fewest greater smaller larger bigger longer shorter higher lower
     greatest smallest largest biggest longest shortest highest lowest maximum minimum maximize
     minimize max min increase increases increased decrease decreases decreased
@@ -52,7 +56,7 @@ _CONTRASTS = frozenset(
     distinguishable indistinguishable sum difference product quotient remainder
     area perimeter volume circumference radius diameter mean median mode average
     am pm a.m. p.m.
-    """.split()
+    """)
 )
 _ROMAN = re.compile(r"(?=[ivxlcdm]{2})m*(?:cm|cd|d?c{0,3})(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})\Z")
 
@@ -65,9 +69,9 @@ _COUNTING = frozenset(
     | {
         m + c + x + i
         for m in ("", "m", "mm", "mmm")
-        for c in ("", *"c cc ccc cd d dc dcc dccc cm".split())
-        for x in ("", *"x xx xxx xl l lx lxx lxxx xc".split())
-        for i in ("", *"i ii iii iv v vi vii viii ix".split())
+        for c in ("", *_words("c cc ccc cd d dc dcc dccc cm"))
+        for x in ("", *_words("x xx xxx xl l lx lxx lxxx xc"))
+        for i in ("", *_words("i ii iii iv v vi vii viii ix"))
     }
 ) - {"", "i"}
 
@@ -83,7 +87,10 @@ _TOKEN = re.compile(
 )
 _FORMULA = re.compile(rf"\\[a-z]+ | \\. | (?P<number>{_NUMBER}) | \S", re.VERBOSE)
 _LAYOUT = frozenset(
-    r"\left \right \big \bigg \, \; \: \! \  \quad \qquad \displaystyle \limits $".split(" ")
+    [
+        *_words(r"\left \right \big \bigg \, \; \: \! \quad \qquad \displaystyle \limits $"),
+        "\\ ",
+    ]
 )
 _SYNONYMS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\le": r"\leq", r"\ge": r"\geq",
              r"\ne": r"\neq", "≤": r"\leq", "≥": r"\geq", "≠": r"\neq", "×": r"\times",

@@ -12,9 +12,10 @@ from itertools import groupby
 
 from winnow.pipeline.clean import math_text, options
 from winnow.pipeline.clean.normalise import fold
-from winnow.pipeline.clean.signature import formal_signature as formal_signature
-from winnow.pipeline.clean.signature import is_plain
+from winnow.pipeline.clean.signature import formal_signature, is_plain
 from winnow.pipeline.names import Message, digest
+
+__all__ = ["PLACEHOLDER", "formal_signature", "template_id", "template_text"]
 
 # One number as people write it: a sign that is no operator (`x = -5`, but not `10-5` or `x-5`),
 # digits with decimal points and thousands separators, an exponent, an ordinal's ending. Digits that
@@ -119,11 +120,11 @@ def _masked_prose(segment: str, replace: Callable[[re.Match[str]], str]) -> str:
         return segment
     out: list[str] = []
     at = 0
-    for is_plain, run in groupby(codes, _PLAIN.__eq__):
+    for plain, run in groupby(codes, _PLAIN.__eq__):
         some = list(run)
         part = tokens[at : at + len(some)]
         at += len(some)
-        if is_plain or _ACTIVE not in some:
+        if plain or _ACTIVE not in some:
             out += part
         else:
             out.append(_PROSE.sub(replace, " ".join(part)))
@@ -133,7 +134,9 @@ def _masked_prose(segment: str, replace: Callable[[re.Match[str]], str]) -> str:
 _PLAIN = 0  # a word, whatever stands beside it
 _MAYBE = 1  # a word, unless an operator stands beside it
 _ACTIVE = 2  # anything else
-_PLAIN_WORD = re.compile(r"[\"'(\[]*[^\W\d_]{2}\w*(?:['’-][^\W\d_]{2,})*(?:'[^\W\d_])?[\"')\].,;:?!]*\Z")
+_PLAIN_WORD = re.compile(
+    r"[\"'(\[]*[^\W\d_]{2}\w*(?:['’-][^\W\d_]{2,})*(?:'[^\W\d_])?[\"')\].,;:?!]*\Z"
+)
 _MAYBE_WORD = re.compile(r"(?:[ai]|[^\W\d_]\d+|)[.,;:?!]*\Z")
 
 

@@ -10,10 +10,11 @@ judge, so heavy imports belong inside `verify`. Where they take long, a method `
 when a worker starts, so that no row's time limit pays for them.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from winnow.pipeline.contracts import Verifier
 from winnow.pipeline.errors import UsageError
@@ -58,9 +59,19 @@ def get_verifier(name: str) -> Verifier:
     return _load(next(iter(points)))
 
 
-def verifier_label(name: str) -> str:
-    """`name@version`, as it stands in the `verifier` column. Raises UsageError."""
-    return f"{name}@{get_verifier(name).version}"
+def verifier_label(name: str, args: Mapping[str, Any] | None = None) -> str:
+    """`name@version`, as it stands in the `verifier` column; a verifier that is made of others is
+    named by theirs too (`version_of`). Raises UsageError."""
+    verifier = get_verifier(name)
+    version_of = getattr(verifier, "version_of", None)
+    version = verifier.version if version_of is None else version_of(args or {})
+    return f"{name}@{version}"
+
+
+def members(name: str, args: Mapping[str, Any]) -> set[str]:
+    """The verifier `name`, or those that it is made of: what workers should be ready for."""
+    inner = getattr(get_verifier(name), "members", None)
+    return {name} if inner is None else {name, *inner(args)}
 
 
 def needs_answer(name: str) -> bool:

@@ -18,8 +18,8 @@ from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.worker_pool import (
     TimedVerdict,
     VerifierPool,
-    _checked,
-    _encodable,
+    checked,
+    encodable,
     judged,
 )
 
@@ -57,16 +57,16 @@ async def asked(name: str, completion: str, task: Task, engine: Engine) -> Verdi
     if not isinstance(verifier, ModelVerifier):
         raise TypeError(f"verifier {name!r} asks no model")
     try:
-        return _checked(await verifier.ask(completion, task, engine))
+        return checked(await verifier.ask(completion, task, engine))
     except WinnowError:
         raise
     except BadArguments as error:
-        return Verdict.unjudged(f"bad_arguments: {_encodable(str(error)[:200])}")
+        return Verdict.unjudged(f"bad_arguments: {encodable(str(error)[:200])}")
     except EngineError as error:
-        return Verdict.unjudged(f"judge_error: {_encodable(str(error)[:200])}")
+        return Verdict.unjudged(f"judge_error: {encodable(str(error)[:200])}")
     except Exception as error:  # noqa: BLE001 - a verifier's bug costs its row, as in a worker
         return Verdict.unjudged(
-            f"verifier_error: {type(error).__name__}: {_encodable(str(error)[:200])}"
+            f"verifier_error: {type(error).__name__}: {encodable(str(error)[:200])}"
         )
 
 

@@ -31,7 +31,7 @@ from winnow.pipeline import schema
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.recipe_sections.part import Part
 from winnow.pipeline.verify import get_verifier
-from winnow.pipeline.verify.audit_readings import doubt, key, same, shown_reference
+from winnow.pipeline.verify.audit_readings import doubt, identity, is_open, key, shown_reference
 
 MAX_DISTINCT = 24  # different answers of one task that are compared with each other
 MAX_COMPARED = 300  # characters of an answer that a verifier is asked about
@@ -127,8 +127,10 @@ def questions(tasks: Iterable[AuditTask], config: AuditConfig) -> set[Question]:
             # Not how this verifier compares, but whether it should have accepted the answer.
             pairs = [(shown_reference(task.reference), text) for text in texts]
         for one, other in pairs:
-            open_ = same(_key(task, one), _key(task, other)) is None
-            if open_ and max(len(one), len(other)) <= MAX_COMPARED:
+            if (
+                is_open(_key(task, one), _key(task, other))
+                and max(len(one), len(other)) <= MAX_COMPARED
+            ):
                 asked |= {(one, other), (other, one)}
     return asked
 
@@ -232,27 +234,21 @@ def _distinct(
 
     Groups are the connected components of "is the same", so that no order of comparing matters.
     """
-    by_key: dict[str, _Answer] = defaultdict(_Answer)
+    cheap: dict[object, _Answer] = defaultdict(_Answer)
     for text, count in spellings.items():
-        by_key[_key(task, text)].spellings[text] += count
-    groups = sorted(by_key.values(), key=_rank)
-    head, tail = groups[:MAX_DISTINCT], groups[MAX_DISTINCT:]
-    merged: list[list[_Answer]] = []
-    for answer in head:
-        linked = [group for group in merged if any(_linked(task, answer, o, equal) for o in group)]
+        cheap[identity(_key(task, text))].spellings[text] += count
+    groups = sorted(cheap.values(), key=_rank)
+    if not equal or _name(task) != MATH:
+        return groups
+    by_text = {answer.text: answer for answer in groups[:MAX_DISTINCT]}
+    merged: list[dict[str, _Answer]] = []
+    for text, answer in by_text.items():
+        linked = [group for group in merged
+                  if any((text, o) in equal or (o, text) in equal for o in group)]  # fmt: skip
         merged = [group for group in merged if all(group is not other for other in linked)]
-        merged.append([answer, *(other for group in linked for other in group)])
-    joined = [_Answer(sum((a.spellings for a in group), Counter())) for group in merged]
-    return sorted([*joined, *tail], key=_rank)
-
-
-def _linked(task: AuditTask, one: _Answer, other: _Answer, equal: Collection[Question]) -> bool:
-    decided = same(_key(task, one.text), _key(task, other.text))
-    if decided is not None:
-        return decided
-    if _name(task) != MATH:
-        return False
-    return (one.text, other.text) in equal or (other.text, one.text) in equal
+        merged.append({text: answer} | {t: a for group in linked for t, a in group.items()})
+    joined = [_Answer(sum((a.spellings for a in group.values()), Counter())) for group in merged]
+    return sorted([*joined, *groups[MAX_DISTINCT:]], key=_rank)
 
 
 def _rank(answer: _Answer) -> tuple[int, str]:

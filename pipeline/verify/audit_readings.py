@@ -1,13 +1,14 @@
 """Answers as the gold audit counts them, and other readings under which two of them are the same.
 
-What is decided here is cheap and cautious: `same` says whether two answers are surely the same or
-surely not, None where a verifier must say. `doubt` names a reading under which an answer that was
+What is decided here is cheap and cautious: `identity` is equal for answers that are surely the same,
+and `is_open` says where a verifier must be asked. `doubt` names a reading under which an answer that was
 judged wrong would be the reference after all, so that the fault may lie with whoever compared them.
 """
 
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 
 from winnow.pipeline.verify import extract
 
@@ -35,6 +36,7 @@ def shown_reference(reference: str) -> str:
     return found.text if found and found.form in ("boxed", "hashes") else reference.strip()
 
 
+@lru_cache(maxsize=2**16)
 def key(answer: str, *, fold: bool) -> str:
     """Equal for answers that differ by spaces, Unicode forms and closing marks only; with `fold` also
     by letter case. The letter of a choice stands alone, with or without brackets."""
@@ -45,15 +47,20 @@ def key(answer: str, *, fold: bool) -> str:
     return text.casefold() if fold else text
 
 
-def same(one: str, other: str) -> bool | None:
-    """Whether two keys are the same answer: where they are equal, and where both are plain numbers.
-    None where mathematics must say."""
-    if one == other:
-        return True
-    number, another = simple_number(one), simple_number(other)
-    return None if number is None or another is None else number == another
+def identity(key_: str) -> Fraction | str:
+    """What two keys have in common that are surely the same answer: the value of a plain number, else
+    the key itself."""
+    number = simple_number(key_)
+    return key_ if number is None else number
 
 
+def is_open(one: str, other: str) -> bool:
+    """Whether mathematics must say if two keys are the same answer: they are not the same text, and
+    not both plain numbers."""
+    return one != other and (simple_number(one) is None or simple_number(other) is None)
+
+
+@lru_cache(maxsize=2**16)
 def simple_number(text: str) -> Fraction | None:
     """`1,234.50` or `-$3` as an exact fraction; None for all that is more than a number."""
     match = _SIMPLE.fullmatch(text.strip())

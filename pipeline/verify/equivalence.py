@@ -26,6 +26,7 @@ MAX_LENGTH = 4_000  # characters of an answer that are looked at as mathematics
 MAX_ITEMS = 64
 MAX_DEPTH = 6
 _CONTENT = re.compile(r"[0-9A-Za-z]|[^\x00-\x7f]|\\\{\s*\\\}")
+_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -137,9 +138,9 @@ def _lists(gold: str, answer: str, depth: int) -> bool | None:
 
 
 def _groups(text: str) -> tuple[str, ...] | None:
-    groups = tuple(text.split(","))
-    if len(groups) < 2 or plain_number(text) is None:
+    if not _GROUPED.fullmatch(text):
         return None
+    groups = tuple(text.split(","))
     return None if any(group.startswith("0") for group in groups) else groups
 
 

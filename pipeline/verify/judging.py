@@ -13,7 +13,7 @@ from winnow.pipeline.contracts import Engine, Task, Verdict
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import canonical_json, verdict_id
 from winnow.pipeline.store.store import AsyncWriter, Store
-from winnow.pipeline.verify import verifier_label
+from winnow.pipeline.verify import members, verifier_label
 from winnow.pipeline.verify.asking import asked, asks, members_by
 from winnow.pipeline.verify.rules import prejudge
 from winnow.pipeline.verify.worker_pool import TimedVerdict, VerifierPool
@@ -40,7 +40,16 @@ class Tasks:
 
     @property
     def verifiers(self) -> list[str]:
-        return sorted({verifier for tasks in self.by_prompt.values() for _, verifier, _ in tasks})
+        """Every verifier that judges here, members of ensembles included."""
+        return sorted(
+            set().union(
+                *(
+                    members(verifier, task.args)
+                    for tasks in self.by_prompt.values()
+                    for _, verifier, task in tasks
+                )
+            )
+        )
 
     def verdict_ids(self, rollout: str, prompt: str) -> list[str]:
         """Names of the verdicts that this rollout should have."""
@@ -53,8 +62,8 @@ class Tasks:
     def label(self, verifier: str, task: Task) -> str:
         """Who judges: name@version, and the model where one is asked."""
         if asks(verifier, task.args):
-            return f"{verifier_label(verifier)}+{self._judge}"
-        return verifier_label(verifier)
+            return f"{verifier_label(verifier, task.args)}+{self._judge}"
+        return verifier_label(verifier, task.args)
 
     @property
     def labels(self) -> list[str]:

@@ -42,6 +42,7 @@ _WORDS = re.compile(
     r"(?:/\s*)?(?:\\cents|[A-Za-z]+|[一-鿿]+|[$€£¥₹¢])"
     r"(?:(?:\s*\^\s*\{?-?[0-9]\}?)?[\s./*-]+(?:[A-Za-z]+|[一-鿿]+)){0,5}\.?(?:\s*\^\s*\{?-?[0-9]\}?)?"
 )
+_HALF_DAY = re.compile(r"([ap])\.?\s?m\.?", re.IGNORECASE)
 _NOTE = re.compile(r"\s*\(([A-Za-z][A-Za-z .,'-]*)\)\s*$")
 _SPELLED = re.compile(r"(?:minus |negative )?([a-z]+)[a-z -]*", re.IGNORECASE)
 _HAN = re.compile(r"(负?)([零一二三四五六七八九两十百千万亿]+)(.*)")
@@ -216,6 +217,8 @@ def _suffix(text: str) -> tuple[int, bool, Unit | None] | None:
         return 1, False, None
     if (percent := _PERCENT.fullmatch(words)) is not None:
         return 1, True, None
+    if half := _HALF_DAY.fullmatch(words):
+        return 1, False, Unit(((f"{half[1].lower()}.m.", 1),), Fraction(1))
     if not _WORDS.fullmatch(words):
         return None
     names = re.findall(r"[a-z]+|[^\x00-\x7f]+|[$]", words.lower())

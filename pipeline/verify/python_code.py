@@ -21,8 +21,15 @@ from pydantic import Field, model_validator
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import python_text
 from winnow.pipeline.verify.arguments import Arguments
-from winnow.pipeline.verify.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable
-from winnow.pipeline.verify.sandbox.client import INSIDE, Job
+from winnow.pipeline.verify.sandbox import (
+    Job,
+    Limits,
+    Outcome,
+    Sandbox,
+    SandboxUnavailable,
+    protections,
+)
+from winnow.pipeline.verify.sandbox.client import INSIDE
 
 ATTEMPTS = 2  # sandboxes that may break under one answer
 WORKERS = [INSIDE / f"{name}.py" for name in ("candidate", "checker", "program")]
@@ -72,7 +79,10 @@ class PythonCode:
             default=[], description="stdio: input and output; calls: args, kwargs and expected"
         )
         cpu_seconds: int = Field(
-            default=4, ge=1, le=600, description="processor time of the program (stdio: of each case)"
+            default=4,
+            ge=1,
+            le=600,
+            description="processor time of the program (stdio: of each case)",
         )
         wall_seconds: float | None = Field(
             default=None, gt=0, description="by default 2 * cpu_seconds + 1"
@@ -136,6 +146,11 @@ class PythonCode:
                     return Verdict.unjudged(f"sandbox_unavailable: {error}", code)
         raise AssertionError("unreachable")
 
+    def notes(self) -> list[str]:
+        """What the sandbox gives on this machine, a line for each protection."""
+        found = protections(limits=False)
+        return [f"sandbox: {meaning}: {holds}" for _, meaning, holds in found.rows]
+
     @property
     def _box(self) -> Sandbox:
         if self._sandbox is None:
@@ -198,7 +213,9 @@ def _program(completion: str, args: PythonCode.Arguments) -> tuple[str | None, s
         return python_text.continued(completion, args.prompt, args.entry_point)
     if args.kind == "calls":
         assert args.entry_point is not None
-        return python_text.program(completion, [args.entry_point.split(".")[0].removesuffix("()")]), ""
+        return python_text.program(
+            completion, [args.entry_point.split(".")[0].removesuffix("()")]
+        ), ""
     if args.kind == "asserts":
         wanted = {args.entry_point} if args.entry_point else _called(args.tests)
         return python_text.program(completion, wanted), ""

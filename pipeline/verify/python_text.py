@@ -26,6 +26,7 @@ from winnow.pipeline.verify.extract import after_thinking
 MAX_TEXT = 400_000  # characters of an answer that are looked at, from its end
 _MAX_FENCES = 200
 _MAX_CUTS = 200
+_MAX_PARSED = 2_000_000  # characters, over all the ends that are tried
 
 _FENCE = re.compile(r"^([ \t]*(?:>[ \t]?)*)(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
 _SAYS_NOTHING = {"", "code", "text", "txt", "plaintext", "plain"}
@@ -165,7 +166,8 @@ def _body(text: str, margin: str) -> str:
     lines = text.removeprefix("\n").split("\n")
     if margin:
         lines = [
-            line[len(margin) :] if line.startswith(margin) else line.lstrip(" \t>") for line in lines
+            line[len(margin) :] if line.startswith(margin) else line.lstrip(" \t>")
+            for line in lines
         ]
     body = "\n".join(lines)
     if ">>> " in body and body.lstrip().startswith(">>> "):
@@ -267,8 +269,12 @@ def _unfenced(text: str) -> str | None:
     # Prose may stand before the code and after it.
     code = lines[starts[0] :]
     ends = [at for at, line in enumerate(code) if at and line.strip() and line[0] not in " \t"]
+    tried = 0
     for end in [len(code), *reversed(ends[-_MAX_CUTS:])]:
         part = "\n".join(code[:end])
+        tried += len(part)
+        if tried > _MAX_PARSED:
+            break
         if part.strip() and (tree := parsed(part)) is not None and _does_something(tree):
             return part
     return "\n".join(code)
@@ -288,7 +294,9 @@ def _bodies(text: str) -> Iterator[str]:
     indented = lines[0][:1] in (" ", "\t")
     whole = textwrap.indent(text, "    ")
     first = "    " + text.lstrip()
-    readings = [text] if indented else [first, whole] if _rest_is_indented(lines) else [whole, first]
+    readings = (
+        [text] if indented else [first, whole] if _rest_is_indented(lines) else [whole, first]
+    )
     yield from readings
     # What follows the body at the margin may be prose, or a program cut off.
     for reading in readings:
@@ -311,7 +319,8 @@ def _has_body(tree: ast.Module, name: str) -> bool:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if node.name == name:
                 return len(node.body) > 1 or not (
-                    isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+                    isinstance(node.body[0], ast.Expr)
+                    and isinstance(node.body[0].value, ast.Constant)
                 )
     return False
 

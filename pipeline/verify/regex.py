@@ -2,8 +2,8 @@ r"""The verifier `regex`: whether an answer matches a pattern.
 
 The pattern is the argument `pattern`, or else the task's answer, in the syntax of the `regex`
 package (a superset of Python's `re`). Patterns that take too long end after `timeout_seconds` and
-leave the row unjudged (`timeout`); so does one that is no pattern, or that would accept every answer
-because it finds the empty text everywhere (`bad_reference`).
+leave the row unjudged (`timeout`); so does one that is no pattern, or that accepts every answer, such as
+`.*` (`bad_reference`).
 """
 
 from typing import Any, Literal
@@ -15,6 +15,8 @@ from winnow.pipeline.verify import arguments, extract
 from winnow.pipeline.verify.literals import spoken
 
 Flag = Literal["ASCII", "IGNORECASE", "MULTILINE", "DOTALL", "VERBOSE"]
+
+_EVERYTHING = "".join(map(chr, range(0x250)))
 
 
 class Regex:
@@ -82,7 +84,11 @@ def _compiled(pattern: str | None, args: Regex.Arguments) -> Any | None:
 
 
 def _accepts_everything(compiled: Any, args: Regex.Arguments) -> bool:
-    return args.match == "search" and _match(compiled, "", args) is not None
+    """Whether it matches texts that have nothing in common: none, and every common character."""
+    try:
+        return all(_match(compiled, text, args) is not None for text in ("", _EVERYTHING))
+    except TimeoutError:
+        return False
 
 
 def _text(completion: str, args: Regex.Arguments) -> str:

@@ -29,7 +29,7 @@ NAME = re.compile(
 )
 _FUNCTION = re.compile(r"[a-zA-Z](?:\^\{?-1\}?)?\([a-zA-Z, ]+\)|y")
 # `m + n`, `\sin \theta`, `P(A)`, `\angle ABC`: names a quantity, and is no equation to be solved.
-_QUANTITY = re.compile(r"(?!.*[0-9](?![^()]*\)))[^{}]*|.*\\(?:frac|angle|triangle|overline|lim|log).*")
+_QUANTITY = re.compile(r"(?:[^0-9]|\([^()]*\)|_\{?[0-9]+\}?)+")
 
 
 @dataclass(frozen=True)

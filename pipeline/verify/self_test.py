@@ -196,7 +196,8 @@ async def run_all(
     async with VerifierPool(workers, timeout_seconds, verifiers) as pool:
         for name in verifiers:
             with pairs(name) as given:
-                mutated = mutations(name, given)
+                # What a model says to one answer, it need not say to another.
+                mutated = mutations(name, [pair for pair in given if not pair.replies])
                 verdicts = await asyncio.gather(
                     *[_judged(name, pair, pool.judge) for pair in (*given, *mutated)]
                 )

@@ -17,10 +17,10 @@ Where LIMIT cuts through a group of ties, the answer may have been left with oth
 reference: it is correct (`tie_at_limit`) if, without LIMIT, both give the same rows in the same
 groups of ties. A reference with LIMIT and without ORDER BY means the rows that it gave.
 
-Two empty tables prove nothing. They are unjudged (`both_empty`), unless the two queries are the same
-text, white space, comments and case of words aside, or SQLite compiles both to the same program:
-then they give the same rows on every database of this schema, and the answer is correct, with the
-same detail. Tables of nothing but zeros and NULLs, which is what counts and sums over no rows give,
+Two empty tables prove nothing. They are unjudged (`both_empty`), unless SQLite compiles the two
+queries to the same program (for DuckDB: unless they are the same text, but for white space, comments
+and the case of words): then they give the same rows on every database of this schema, and the answer
+is correct, with the same detail. Tables of nothing but zeros and NULLs, which is what counts and sums over no rows give,
 are compared as any other; a correct one is marked (`nothing_found`).
 
 Reward, by `mode` (Think2SQL, arXiv 2504.15077; the released code's "small update"): 0 where the

@@ -109,7 +109,8 @@ def read_blocks(
     text: str, tags: list[str], *, around: bool = False, empty: bool = False
 ) -> tuple[dict[str, str], str | None]:
     """The blocks `tags` of `text`, and what is wrong with them (None where nothing is)."""
-    blocks, at = {}, 0
+    blocks: dict[str, str] = {}
+    at = 0
     for tag in tags:
         opening, closing = f"<{tag}>", f"</{tag}>"
         counts = text.count(opening), text.count(closing)

@@ -142,7 +142,7 @@ def same_ratio(gold: str, answer: str) -> bool | None:
     number = plain_number(answer)
     if number is None or len(first) != 2 or first[1] == 0 or _time(gold):
         return False
-    return number.value == first[0] / first[1]
+    return number.unit is None and number.value == first[0] / first[1]
 
 
 def same_base(gold: str, answer: str) -> bool | None:

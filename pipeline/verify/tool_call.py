@@ -7,9 +7,9 @@ calls, calling anything is wrong and an answer in words is right, whatever it sa
 
 An answer without calls where some are wanted is wrong with detail `no_answer`; one whose calls
 cannot be read (JSON or Python that does not parse, a key given twice) with `unreadable_answer`. A
-reference that cannot be read leaves every answer unjudged (`bad_reference`), as do BFCL's multi-turn
-categories, which compare states and not calls, and its relevance category, where any call is right
-and no reference says so.
+reference that cannot be read leaves every answer unjudged (`bad_reference`); those of BFCL's multi-turn
+categories are such, since they compare states and not calls. Rows of its relevance category, where
+any call is right, have no reference and would be read as "no call is right": leave them out.
 
 In mode `graded` the reward is ToolRL's, format + correctness in [-3, 4] (`tool_calls.graded`); the
 verdict is the one of mode `exact`.

@@ -304,17 +304,17 @@ def _judge(name: str, completion: str, task: Task) -> TimedVerdict:
 def judged(name: str, completion: str, task: Task) -> Verdict:
     """The verdict of the verifier `name`, in this process; whatever it raises is in the verdict."""
     try:
-        return _checked(get_verifier(name).verify(completion, task))
+        return checked(get_verifier(name).verify(completion, task))
     except MemoryError:
         return Verdict.unjudged("out_of_memory")
     except BadArguments as error:
-        return Verdict.unjudged(f"bad_arguments: {_encodable(str(error)[:200])}")
+        return Verdict.unjudged(f"bad_arguments: {encodable(str(error)[:200])}")
     except BaseException as error:  # noqa: BLE001 - a verifier's bug costs its row, no more
-        message = _encodable(str(error)[:200])
+        message = encodable(str(error)[:200])
         return Verdict.unjudged(f"verifier_error: {type(error).__name__}: {message}")
 
 
-def _checked(verdict: Verdict) -> Verdict:
+def checked(verdict: Verdict) -> Verdict:
     """The verdict as the tables can hold it; raises where a verifier broke its contract."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"verify returned {type(verdict).__name__}, not a Verdict")
@@ -330,12 +330,12 @@ def _checked(verdict: Verdict) -> Verdict:
         verdict.verdict,
         None if verdict.reward is None else float(verdict.reward),
         {str(name): float(reward) for name, reward in verdict.parts.items()},
-        None if verdict.extracted is None else _encodable(verdict.extracted[:MAX_TEXT]),
-        None if verdict.detail is None else _encodable(verdict.detail[:MAX_TEXT]),
+        None if verdict.extracted is None else encodable(verdict.extracted[:MAX_TEXT]),
+        None if verdict.detail is None else encodable(verdict.detail[:MAX_TEXT]),
     )
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Without lone surrogates, which hostile text can hold and Arrow cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

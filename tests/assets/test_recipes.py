@@ -48,11 +48,12 @@ def test_the_graph_is_the_documented_picture() -> None:
         "prompts": [],
         "rollouts": ["prompts"],
         "verdicts": ["prompts", "rollouts"],
+        "audit": ["verdicts"],
         "difficulty": ["verdicts"],
         "embeddings": ["prompts"],
         "clusters": ["embeddings"],
         "scores": ["verdicts"],
-        "training_set": ["clusters", "difficulty", "prompts", "scores", "verdicts"],
+        "training_set": ["audit", "clusters", "difficulty", "prompts", "scores", "verdicts"],
     }
     specs = {spec.key.path[1]: spec for spec in defs.resolve_all_asset_specs()}
     assert {spec.group_name for spec in specs.values()} == {"one"}
@@ -150,7 +151,7 @@ def test_any_file_name_gives_names_that_dagster_takes() -> None:
     defs = definitions(**dict.fromkeys(stems, SAMPLING), **dict.fromkeys(broken, "dataset: ["))
     repository = defs.get_repository_def()
     assert len(repository.get_all_jobs()) == len(stems) + 1
-    assert len(keys(defs)) == 8 * len(stems) + len(broken)
+    assert len(keys(defs)) == len(graph.NODES) * len(stems) + len(broken)
     assert {"a-b/prompts", "a.b/prompts", "config/prompts", "c-b/recipe"} <= keys(defs)
     groups = {spec.group_name for spec in defs.resolve_all_asset_specs()}
     assert len(groups) == len(stems) + len(broken)
@@ -179,7 +180,7 @@ def test_the_first_process_pins_the_recipes_for_the_others(new_home: Callable[[]
                            check=True).stdout)
         for env in (told, fresh)
     ]  # fmt: skip
-    assert counts == [8, 1]
+    assert counts == [len(graph.NODES), 1]
 
 
 @pytest.mark.usefixtures("unpinned")

@@ -137,3 +137,11 @@ def test_texts_are_text(tmp_path: Path) -> None:
     assert RowFile(source).texts("text").to_pylist() == ["a", None]
     with pytest.raises(UsageError, match=r"no column 'txt' \(--column\); there are: text"):
         RowFile(source).require("txt", "--column")
+
+
+def test_a_column_of_two_types_has_no_parquet_form(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a", "x": 1}\n{"text": "b", "x": "1"}\n')
+    with pytest.raises(UsageError, match="does not keep one type.*write JSON Lines"):
+        rewrite(tmp_path / "in.jsonl", tmp_path / "out.parquet")
+    rewrite(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert [row["x"] for row in lines(tmp_path / "out.jsonl")] == [1, "1"]

@@ -6,7 +6,7 @@
 `formal_signature`: those are instances of one template, which `per_template` thins if asked.
 """
 
-from winnow.pipeline.clean.dedup.deduplicate import Method as Method
-from winnow.pipeline.clean.dedup.deduplicate import deduplicate as deduplicate
+from winnow.pipeline.clean.dedup.entry import Method as Method
+from winnow.pipeline.clean.dedup.entry import deduplicate as deduplicate
 from winnow.pipeline.clean.dedup.preference import by_length as by_length
 from winnow.pipeline.clean.dedup.preference import by_order as by_order

@@ -20,7 +20,9 @@ Rows = NDArray[np.int64]
 
 RECALL = 0.95  # of pairs whose similarity is just the threshold, at least
 _CAP = 32  # rows of a bucket that are all compared with one another
+_HUBS = 8  # rows of a larger bucket that all its others are compared with
 _DEPTH = 24  # further minima by which a larger bucket is split
+_EVERY = 6  # of which so many lie between two comparisons with hubs
 _PENDING = 10_000_000  # candidate pairs in memory
 _CHUNK = 1 << 16  # shingles hashed at a time: what fits a core's cache
 _SEED = 0x5EED
@@ -50,11 +52,12 @@ def pairs(
     `groups` has shape (n,); rows of different groups are not compared. The third array holds the
     similarities. No pair is wrong; one is missed with the probability that `banding` leaves.
 
-    A bucket of more than 32 rows, which a common turn of phrase makes, is split by further minima as
-    in an LSH forest (Bawa, Condie and Ganesan, WWW 2005), down to 24; what stays together even then
-    is compared with the bucket's 32 lowest rows only. So the work stays linear in the rows; a pair
-    below the threshold's neighbourhood costs nothing, and two rows that are hardly alike but for the
-    phrase may be missed there.
+    The rows of a bucket are compared with one another up to 32. A larger one comes from a common turn
+    of phrase, or from many rows that are all alike. Its rows are compared with its 8 lowest ones
+    (callers number rows best first, so these are the likely survivors), and it is split by further
+    minima, as in an LSH forest (Bawa, Condie and Ganesan, WWW 2005), into buckets that are treated
+    the same way, 24 times at most. So the work stays linear in the rows, at the price that a pair
+    that only ever meets in large buckets may be missed.
     """
     progress = progress or Silent()
     bands, rows = banding(threshold, permutations)
@@ -100,9 +103,7 @@ def pairs(
     return active[a[once]], active[b[once]], score[once]
 
 
-def _minima(
-    of: Shingles, rows: Rows, permutations: int, progress: Progress
-) -> NDArray[np.uint32]:
+def _minima(of: Shingles, rows: Rows, permutations: int, progress: Progress) -> NDArray[np.uint32]:
     """The least hash of each row under each permutation, shape (len(rows), permutations).
 
     A permutation is x -> (a x + b) mod 2^64, of which the upper 32 bits are compared (multiply-shift:
@@ -158,13 +159,20 @@ def _candidates(
         large = np.repeat(sizes > _CAP, sizes)
         if not large.any():
             return
+        if depth % _EVERY == 0:
+            yield _with_hubs(members[large], sizes[sizes > _CAP])
         if depth == _DEPTH:
-            for start, size in zip(starts[sizes > _CAP], sizes[sizes > _CAP], strict=True):
-                bucket = np.sort(members[start : start + size])
-                left = np.repeat(np.arange(_CAP), size)
-                right = np.tile(np.arange(size), _CAP)
-                yield bucket[left[left < right]], bucket[right[left < right]]
             return
         key, members = key[large], members[large]
         column = (next_minimum + depth) % minima.shape[1]
         key = mix(key ^ minima[members, column].astype(np.uint64))
+
+
+def _with_hubs(members: Rows, sizes: NDArray[np.int64]) -> tuple[Rows, Rows]:
+    """Every row of each bucket beside the bucket's `_HUBS` lowest; buckets stand end to end."""
+    bucket = np.repeat(np.arange(len(sizes)), sizes)
+    rows = members[np.lexsort((members, bucket))]
+    first = np.cumsum(sizes) - sizes
+    hubs = rows[first[:, None] + np.arange(_HUBS)]  # a bucket here has more rows than that
+    left, right = np.repeat(hubs, sizes, axis=0).ravel(), np.repeat(rows, _HUBS)
+    return left[left < right], right[left < right]

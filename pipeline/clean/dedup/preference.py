@@ -39,4 +39,4 @@ def ranked(
         if column.shape != (len(texts),):
             raise ValueError(f"a preference has shape {column.shape}, but {len(texts)} rows")
         keys.append(-np.where(np.isnan(column), -np.inf, column))
-    return np.lexsort(keys)
+    return np.asarray(np.lexsort(keys), dtype=np.int64)

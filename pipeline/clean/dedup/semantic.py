@@ -9,6 +9,7 @@ pair is missed. The number of directions is chosen from a sample of the data, up
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def mark(
     _, starts = np.unique(groups[order], return_index=True)
     bounds = np.append(starts, len(order))
     done = len(order) - int(np.diff(bounds)[np.diff(bounds) > 1].sum())
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds.tolist()):
         if stop - start < 2:
             continue
         rows = order[start:stop]  # ascending, so best first

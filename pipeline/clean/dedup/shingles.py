@@ -49,7 +49,9 @@ def shingles(folded: Sequence[str], window: int) -> Shingles:
     padded = np.where(lengths == 0, 0, lengths + 2 * pad)
     ends = np.cumsum(padded)
     flat = np.zeros(ends[-1] if len(ends) else 0, dtype=np.uint64)  # 0 is no token's hash
-    flat[np.arange(len(tokens)) + np.repeat(ends - padded + pad - _starts(lengths), lengths)] = tokens
+    flat[np.arange(len(tokens)) + np.repeat(ends - padded + pad - _starts(lengths), lengths)] = (
+        tokens
+    )
     total = max(len(flat) - pad, 0)
     sums = np.zeros(total, dtype=np.uint64)
     for place in range(window):
@@ -66,7 +68,7 @@ def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _multiplier(place: int) -> np.uint64:
     """An odd number per place, so that the order of the tokens counts."""
-    return mix(np.array([place + 1], dtype=np.uint64))[0] | np.uint64(1)
+    return np.uint64(mix(np.array([place + 1], dtype=np.uint64))[0] | np.uint64(1))
 
 
 def _tokens(folded: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -117,7 +119,5 @@ def jaccard(
         a, b = first[start : start + chunk], second[start : start + chunk]
         shared = matrix[a].multiply(matrix[b]).sum(axis=1)
         both = size[a] + size[b] - shared
-        out[start : start + chunk] = np.divide(
-            shared, both, out=np.zeros(len(a)), where=both > 0
-        )
+        out[start : start + chunk] = np.divide(shared, both, out=np.zeros(len(a)), where=both > 0)
     return out

@@ -5,6 +5,7 @@ in `config.FiltersConfig`, and its line in `check`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pyarrow as pa
 
@@ -15,9 +16,11 @@ from winnow.pipeline.clean.filters.length import outside, repetitive
 from winnow.pipeline.clean.filters.licence import unlicensed
 from winnow.pipeline.clean.filters.personal_data import personal_data
 from winnow.pipeline.clean.filters.residue import residue
-from winnow.pipeline.clean.filters.residue import stripped as strip_residue  # noqa: F401
+from winnow.pipeline.clean.filters.residue import stripped as strip_residue
 from winnow.pipeline.clean.filters.unicode import broken_unicode
 from winnow.pipeline.clean.normalise import is_blank
+
+__all__ = ["Drop", "FiltersConfig", "check", "filter_prompts", "strip_residue"]
 
 
 def filter_prompts(prompts: pa.Table, config: FiltersConfig) -> dict[int, Drop]:
@@ -45,16 +48,14 @@ def check(
             licence, config.licences, config.denied_licences, config.unknown_licence
         ),
         lambda: Drop("blank") if is_blank(whole) else None,
-        lambda: outside(
-            "characters", len(whole), config.min_characters, config.max_characters
-        ),
+        lambda: outside("characters", len(whole), config.min_characters, config.max_characters),
         lambda: outside("words", len(whole.split()), config.min_words, config.max_words),
         lambda: outside("tokens", n_tokens, None, config.max_tokens),
     ]
     if config.unicode:
         rules.append(lambda: broken_unicode(whole))
     if config.residue:
-        rules += [lambda text=text: residue(text) for text in texts]
+        rules += [partial(residue, text) for text in texts]
     if config.personal_data:
         rules.append(lambda: personal_data(whole, config.personal_data, config.phone_region))
     most = config.max_repetition

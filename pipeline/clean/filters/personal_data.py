@@ -17,7 +17,9 @@ _EMAIL = re.compile(
 _RESERVED = ("example.com", "example.org", "example.net", "email.com", "domain.com")
 _RESERVED_TOP = ("test", "example", "invalid", "localhost")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{1,4}){3,8}(?!\w)")
-_CARD = re.compile(r"(?<![\w.,-])[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{3})?(?![\w-]|[.,]\d)")
+_CARD = re.compile(
+    r"(?<![\w.,-])[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{3})?(?![\w-]|[.,]\d)"
+)
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]|\.\d)")
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _PHONE_MAY_BE = re.compile(r"\+\s?\d|\d[\d\s().-]{6,}\d")
@@ -109,7 +111,9 @@ def personal_data(text: str, kinds: Sequence[str], phone_region: str | None = No
     for kind in kinds:
         found = _phones(text, phone_region) if kind == "phone" else _FINDERS[kind](text)
         if found:
-            return Drop("personal_data", kind, "0", f"{len(found)} found, such as {masked(found[0])}")
+            return Drop(
+                "personal_data", kind, "0", f"{len(found)} found, such as {masked(found[0])}"
+            )
     return None
 
 

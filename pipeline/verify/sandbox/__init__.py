@@ -28,11 +28,13 @@ dies with the process that made it. A `Sandbox` serves one run at a time (a lock
 more at once, make more. Nothing here needs root, Docker or a control group.
 """
 
-from winnow.pipeline.verify.sandbox.client import Sandbox, SandboxUnavailable
+from winnow.pipeline.verify.sandbox.client import Sandbox
 from winnow.pipeline.verify.sandbox.limits import Limits, Outcome, Status
 from winnow.pipeline.verify.sandbox.protections import Protections, protections
+from winnow.pipeline.verify.sandbox.runs import Job, SandboxUnavailable
 
 __all__ = [
+    "Job",
     "Limits",
     "Outcome",
     "Protections",

@@ -1,7 +1,5 @@
 """Our side of the sandbox: starts the zygote, hands it descriptors, watches what comes back."""
 
-import contextlib
-import fcntl
 import json
 import os
 import select
@@ -12,14 +10,13 @@ import sysconfig
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.verify.sandbox.inside import zygote
-from winnow.pipeline.verify.sandbox.limits import Limits, Outcome, Status
+from winnow.pipeline.verify.sandbox.limits import Limits, Outcome
+from winnow.pipeline.verify.sandbox.runs import Job, Runs, SandboxUnavailable
 
 ALLOW_WEAK = "WINNOW_ALLOW_WEAK_SANDBOX"
 INSIDE = Path(zygote.__file__).parent
@@ -32,22 +29,6 @@ _ENVIRONMENT = {
     "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
 }  # fmt: skip
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
-
-
-class SandboxUnavailable(WinnowError):
-    """The sandbox cannot be had here, or broke. The message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one process is to do: `worker` with `payload`, under `limits`."""
-
-    worker: str
-    payload: bytes
-    limits: Limits = field(default_factory=Limits)
-    stdin: bytes = b""
-    scratch: bool = True
 
 
 class Sandbox:
@@ -70,6 +51,7 @@ class Sandbox:
         self._control: socket.socket | None = None
         self._owner = 0
         self._ids = 0
+        self._refusal = ""  # why this machine cannot run it, once that is known
         self._paths: dict[tuple[int, int, int, int], str] = {}
         self.layers: dict[str, bool] = {}
 
@@ -147,6 +129,8 @@ class Sandbox:
         if self._owner != os.getpid():  # this process was forked from the one that started it
             self._process, self._control = None, None
             self._paths = {}
+        if self._refusal:
+            raise SandboxUnavailable(self._refusal)
         if self._control is None:
             try:
                 return self._start()
@@ -171,7 +155,7 @@ class Sandbox:
             "dies_with_parent": threading.current_thread() is threading.main_thread(),
         }
         with theirs:
-            command = [sys.executable, "-S", "-s", "-P", "-B", "-X", "utf8", "-c", _BOOT]
+            command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", _BOOT]
             self._process = subprocess.Popen(
                 [*command, str(INSIDE.parent), str(theirs.fileno()), json.dumps(options)],
                 stdin=subprocess.DEVNULL,
@@ -185,8 +169,12 @@ class Sandbox:
         while "ready" not in (answer := self._answer(ours, START_SECONDS)):
             if "map" in answer:
                 _send(ours, {"mapped": _map_user(answer["map"])})
+            elif "missing" in answer:
+                self._refusal = answer["missing"]
+                raise SandboxUnavailable(self._refusal)
         self.layers = answer["ready"]
         if not self._weak and (what := missing(self)):
+            self._refusal = what
             raise SandboxUnavailable(what)
         return ours
 
@@ -210,7 +198,7 @@ class Sandbox:
         with self._lock:
             control = self._started()
             try:
-                with _Runs(jobs, self._ids) as runs:
+                with Runs(jobs, self._ids) as runs:
                     self._ids += len(jobs)
                     _send(control, {"spawn": runs.messages()}, runs.descriptors())
                     runs.close_theirs()
@@ -220,7 +208,7 @@ class Sandbox:
                 self.close()
                 raise SandboxUnavailable(str(error)) from None
 
-    def _watch(self, control: socket.socket, runs: "_Runs") -> None:
+    def _watch(self, control: socket.socket, runs: Runs) -> None:
         """Until all have ended: take in what they write, and end those that write too much."""
         poll = select.poll()
         poll.register(control, select.POLLIN)
@@ -242,141 +230,6 @@ class Sandbox:
                     continue
                 message = self._message(control.recv(zygote.MAX_PACKET))
                 runs.by_id[message["exit"]].exit = message
-
-
-@dataclass
-class _Run:
-    id: int
-    job: Job
-    output: bytearray = field(default_factory=bytearray)
-    result: bytearray = field(default_factory=bytearray)
-    exit: dict[str, Any] = field(default_factory=dict)
-    told: bool = False
-
-    @property
-    def overflows(self) -> bool:
-        return max(len(self.output), len(self.result)) > self.job.limits.output_bytes
-
-    def outcome(self) -> Outcome:
-        """Raises SandboxUnavailable where it never came to run the worker."""
-        code, killed, limits = self.exit["code"], self.exit["killed"], self.job.limits
-        answer = bytes(self.result)
-        late = killed == "wall"
-        waited = self.exit["delay"] > max(limits.wall - limits.cpu_seconds, limits.wall / 4)
-        error = f"signal {-code}" if code < 0 else f"exit code {code}"
-        status: Status = "exited"
-        if not answer.startswith(b".") and not killed:
-            raise SandboxUnavailable(f"a process could not be confined: {answer.decode() or error}")
-        if self.overflows:
-            status = "output_limit"
-        elif late:
-            status = "starved" if waited else "time_limit"
-        elif code == -9 and self.exit["cpu"] > limits.cpu_seconds - 0.2:
-            status = "time_limit"
-        elif code == -9 and killed == "leader":  # otherwise it was ending by itself
-            error = "ended with its leader"
-        elif code == -9:
-            status = "starved"  # nothing inside can send this signal: a machine out of memory
-        elif answer.startswith(b".R"):
-            status, error = "finished", ""
-        elif answer.startswith(b".E"):
-            error = answer[2:].decode(errors="replace")
-            status = "memory_limit" if error.startswith("MemoryError") else "failed"
-        return Outcome(
-            status,
-            answer[2:] if status == "finished" else b"",
-            bytes(self.output[: limits.output_bytes]),
-            error or None,
-            self.exit["cpu"],
-            self.exit["wall"],
-        )
-
-
-class _Runs:
-    """The descriptors of jobs that run together. Ours are closed at the end of the block."""
-
-    def __init__(self, jobs: Sequence[Job], first_id: int) -> None:
-        self.all = [_Run(first_id + at, job) for at, job in enumerate(jobs)]
-        self.by_id = {run.id: run for run in self.all}
-        self.pipes: dict[int, tuple[_Run, bytearray]] = {}
-        self._theirs: list[list[int]] = []
-
-    def __enter__(self) -> Self:
-        links = socket.socketpair() if len(self.all) == 2 else ()
-        for at, run in enumerate(self.all):
-            theirs = [_in_memory(run.job.stdin)]
-            self._theirs.append(theirs)
-            theirs.append(self._pipe(run, run.output))
-            theirs.append(_in_memory(run.job.payload))
-            theirs.append(self._pipe(run, run.result))
-            if links:
-                theirs.append(links[at].detach())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close_theirs()
-        for descriptor in self.pipes:
-            os.close(descriptor)
-
-    def messages(self) -> list[dict[str, Any]]:
-        trusted = self.all[-1]
-        return [
-            {
-                "id": run.id,
-                "worker": run.job.worker,
-                "wall": run.job.limits.wall,
-                "limits": {
-                    name: getattr(run.job.limits, name)
-                    for name in ("cpu_seconds", "memory_bytes", "open_files", "threads", "file_bytes")
-                },
-                "scratch": run.job.scratch,
-                "leader": run is trusted,
-                "descriptors": len(theirs),
-            }
-            for run, theirs in zip(self.all, self._theirs, strict=True)
-        ]
-
-    def descriptors(self) -> list[int]:
-        return [descriptor for theirs in self._theirs for descriptor in theirs]
-
-    def close_theirs(self) -> None:
-        for descriptor in self.descriptors():
-            os.close(descriptor)
-        self._theirs = []
-
-    @property
-    def ended(self) -> bool:
-        return not self.pipes and all(run.exit for run in self.all)
-
-    def take(self, descriptor: int) -> tuple[_Run, bool]:
-        """Read what has come; whether that pipe has come to its end (or to its limit)."""
-        run, into = self.pipes[descriptor]
-        data = os.read(descriptor, 1 << 16)
-        into += data
-        closed = not data or run.overflows
-        if closed:
-            os.close(descriptor)
-            del self.pipes[descriptor]
-        return run, closed
-
-    def outcomes(self) -> list[Outcome]:
-        return [run.outcome() for run in self.all]
-
-    def _pipe(self, run: _Run, into: bytearray) -> int:
-        ours, theirs = os.pipe()
-        self.pipes[ours] = (run, into)
-        return theirs
-
-
-def _in_memory(data: bytes) -> int:
-    """A descriptor of a file that holds `data`, which nobody can change."""
-    descriptor = os.memfd_create("winnow", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    return descriptor
 
 
 def _send(control: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
@@ -414,5 +267,3 @@ def _map_user(pid: int) -> bool | str:
     except OSError as error:
         return str(error.strerror)
     return True
-
-

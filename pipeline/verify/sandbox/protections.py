@@ -6,8 +6,9 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 
-from winnow.pipeline.verify.sandbox.client import INSIDE, Sandbox, SandboxUnavailable
+from winnow.pipeline.verify.sandbox.client import INSIDE, Sandbox
 from winnow.pipeline.verify.sandbox.limits import Limits, Outcome
+from winnow.pipeline.verify.sandbox.runs import SandboxUnavailable
 
 LAYERS = {
     "user_namespace": "a user namespace, in which nothing of the host is ours",
@@ -56,7 +57,11 @@ class Protection:
         """Name, what it means, and "yes" or what is wrong: for people."""
         if self.problem is None:
             return self.name, self.meaning, "yes"
-        return self.name, self.meaning, f"NO: {self.problem}" if self.needed else f"no: {self.problem}"
+        return (
+            self.name,
+            self.meaning,
+            f"NO: {self.problem}" if self.needed else f"no: {self.problem}",
+        )
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,17 @@ class Protections:
 
 
 @cache
-def protections() -> Protections:
-    """Try every protection, which takes about two seconds; once per process. Never raises: where
-    nothing can be started at all, every protection is missing, with the reason."""
+def protections(*, limits: bool = True) -> Protections:
+    """Try every protection, once per process; those of LIMITS, which take about two seconds, only
+    with `limits`. Never raises: where nothing can be started at all, every protection is missing,
+    with the reason."""
     try:
         with Sandbox([INSIDE / "misbehave.py"], weak=True) as box:
             box.start()
-            return Protections((*_layers(box), *attempts(box), *_limits(box)))
+            tried = [*_layers(box), *attempts(box)]
+            return Protections((*tried, *(_limits(box) if limits else ())))
     except SandboxUnavailable as error:
-        names = {**LAYERS, **ATTEMPTS, **LIMITS}
+        names = {**LAYERS, **ATTEMPTS, **(LIMITS if limits else {})}
         return Protections(
             tuple(Protection(n, text, n not in OPTIONAL, str(error)) for n, text in names.items())
         )
@@ -117,7 +124,10 @@ def attempts(box: Sandbox) -> list[Protection]:
 def _layers(box: Sandbox) -> list[Protection]:
     return [
         Protection(
-            name, text, name not in OPTIONAL, None if box.layers.get(name) else "not on this machine"
+            name,
+            text,
+            name not in OPTIONAL,
+            None if box.layers.get(name) else "not on this machine",
         )
         for name, text in LAYERS.items()
     ]
@@ -146,4 +156,3 @@ def _starvation(box: Sandbox) -> Protection:
 
 def _ending(outcome: Outcome) -> str:
     return f"it ended with {outcome.status} after {outcome.wall_seconds:.1f} s"
-

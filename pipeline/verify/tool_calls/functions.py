@@ -92,6 +92,11 @@ def _function(description: Mapping[str, Any]) -> Function | None:
         properties, required = ({} if is_schema else schema), None
     return Function(
         name,
-        {str(k): v if isinstance(v, Mapping) else {} for k, v in properties.items()},
+        # Rows that share one column type have nulls for the parameters of other rows.
+        {
+            str(name): schema if isinstance(schema, Mapping) else {}
+            for name, schema in properties.items()
+            if schema is not None
+        },
         frozenset(map(str, required if isinstance(required, list) else [])),
     )

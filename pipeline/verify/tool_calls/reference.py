@@ -100,7 +100,11 @@ def _wanted(item: Any) -> list[WantedCall]:
     name = item.get("name")
     if isinstance(name, str):
         return [_exact(Call(name, _arguments(item)))]
-    return [_accepted(str(name), arguments) for name, arguments in item.items()]
+    # Rows that share one column type have nulls for the functions and arguments of other rows.
+    given = {name: arguments for name, arguments in item.items() if arguments is not None}
+    if not given:
+        raise BadReference("not a call")
+    return [_accepted(str(name), arguments) for name, arguments in given.items()]
 
 
 def _arguments(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +125,7 @@ def _arguments(item: Mapping[str, Any]) -> dict[str, Any]:
 def _accepted(name: str, arguments: Any) -> WantedCall:
     if not isinstance(arguments, dict):
         raise BadReference(f"{name} has no arguments")
+    arguments = {key: values for key, values in arguments.items() if values is not None}
     for argument, values in arguments.items():
         if not isinstance(values, list) or not values:
             raise BadReference(f"{name}.{argument} has no list of accepted values")

@@ -23,7 +23,7 @@ OMITTED = ""  # among accepted values: the argument may be left out
 _IGNORED = re.compile(r"[\s,./\-_*^]")
 _DECIMAL_POINT = re.compile(r"(?<![\d.])\d+(\.)\d+(?![\d.])")
 _SIGN = re.compile(r"(?<![\w.)\]])(?<!\d\s)-(?=\.?\d)")
-_FORMULA = re.compile(r"\*\*|\^|[a-z0-9)]\s*[*+=]\s*[a-z0-9(]", re.IGNORECASE)
+_FORMULA = re.compile(r"\*\*|\^|[a-z0-9)]\s*[*+]\s*[a-z0-9(]", re.IGNORECASE)
 
 
 def accepted(value: Any, options: Sequence[Any], schema: Mapping[str, Any]) -> bool:

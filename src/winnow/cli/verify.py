@@ -202,7 +202,7 @@ def audit(
     from winnow.stages.base import Context
 
     ctx = Context.of(recipe, home)
-    stage.run(ctx)
+    counts = stage.run(ctx).counts
     found = ctx.workspace.read("audit")
     suspects = found.filter(found["suspect"])
     suspects = suspects.sort_by([("majority_share", "descending"), ("task_id", "ascending")])
@@ -226,6 +226,11 @@ def audit(
         typer.echo(f"... and {suspects.num_rows - limit} more (--limit, --output)")
     if output is not None:
         pq.write_table(found, output, compression="zstd")
+    typer.echo(
+        f"{counts['agreed']} tasks have answers that credibly agree, {counts['agreed_with_reference']} "
+        "of them with the reference: where that is a small share, the policy mostly agrees on "
+        "mistakes, and suspects say little"
+    )
     doubts = found.num_rows - found["doubt"].null_count
     if doubts:
         typer.echo(

@@ -93,7 +93,7 @@ def expected(items: list[Words], rows: list[Words], n: int, config: Decontaminat
             scores += [Fraction(1) for i in items if CONTAINED <= len(i) < n and stands_in(i, row)]
             hits = [s for s in scores if s >= 0]
         else:
-            hits = [s for s in scores if s > Fraction(config.coverage_above)]
+            hits = [s for s in scores if s > Fraction(str(config.coverage_above))]
         result.append(max(hits, default=None))
     return result
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.clean import math_text, templates
@@ -67,6 +67,7 @@ def fill(words: list[str], numbers: list[str]) -> str:
     return " ".join(f"{w} {n}" for w, n in zip(words, numbers, strict=True))
 
 
+@settings(deadline=None)
 @given(st.data(), WORDS)
 def test_other_numbers_are_the_same_template(data: st.DataObject, words: list[str]) -> None:
     two = [data.draw(st.lists(NUMBERS, min_size=len(words), max_size=len(words))) for _ in "ab"]
@@ -75,6 +76,7 @@ def test_other_numbers_are_the_same_template(data: st.DataObject, words: list[st
     assert template_id(user(first.upper().replace(" ", " \n"))) == template_id(user(second))
 
 
+@settings(deadline=None)
 @given(st.data(), WORDS)
 def test_another_word_is_another_template(data: st.DataObject, words: list[str]) -> None:
     numbers = data.draw(st.lists(NUMBERS, min_size=len(words), max_size=len(words)))
@@ -128,10 +130,13 @@ def test_two_templates(one: str, other: str) -> None:
 
 
 TOKENS = st.sampled_from(
-    "tom isn't w12 x1 x a i + - = 3 $5, (4) 10-5 ( ) e.g. y_1 \\alpha a. 'x' 1,2 -3 .5 3rd *".split()
+    str.split(
+        "tom isn't w12 x1 x a i + - = 3 $5, (4) 10-5 ( ) e.g. y_1 \\alpha a. 'x' 1,2 -3 .5 3rd *"
+    )
 )
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, max_size=20).map(" ".join))
 def test_skipping_plain_words_changes_nothing(text: str) -> None:
     """Runs of other tokens are read by themselves; here the whole text is read at once."""

@@ -183,3 +183,14 @@ def test_hostile_text_stays_text(
     assert headings == [t.content for t, before in zip(honest[1:], honest, strict=False)
                         if before.type == "heading_open"]  # fmt: skip
     assert [t.info for t in tokens if t.type == "fence"] == ["python", "yaml"]
+
+
+def test_evaluation_sets_that_were_looked_for(manifest: Manifest) -> None:
+    plain = {**manifest(), "decisions": [], "sets": {}}
+    assert "No evaluation set was looked for" in card.render(plain, {})
+    row = {"set": "math|500", "rule": "coverage", "items": 500, "items_hit": 3, "prompts_hit": 7}
+    text = card.render({**plain, "decontamination": [row]}, {})
+    assert "No evaluation set" not in text
+    [table] = [part for part in MARKDOWN.render(text).split("<table>") if "Items found" in part]
+    cells = ["math|500", "coverage", "500", "3", "7"]
+    assert [f">{cell}</td>" in table for cell in cells] == [True] * 5

@@ -25,7 +25,7 @@ def test_what_a_manifest_says(manifest: Manifest, recipe_text: str) -> None:
     built = manifest()
     assert set(built) == {
         "schema", "dataset", "recipe", "code_version", "libraries", "models", "verifiers", "seeds",
-        "inputs", "counts", "sources", "pass_rates",
+        "inputs", "counts", "sources", "pass_rates", "decontamination",
     }  # fmt: skip
     assert built["seeds"] == {"seed": 3, "sources[leg_counting].seed": 5}
     assert built["sources"] == [

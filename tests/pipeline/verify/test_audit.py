@@ -22,7 +22,14 @@ from winnow.pipeline.verify.audit import (
     suspects,
     tasks_of,
 )
-from winnow.pipeline.verify.audit_readings import doubt, key, numbers, same, simple_number
+from winnow.pipeline.verify.audit_readings import (
+    doubt,
+    identity,
+    is_open,
+    key,
+    numbers,
+    simple_number,
+)
 
 CONFIG = AuditConfig()
 
@@ -287,8 +294,11 @@ def test_readings(reference: str, answer: str, reading: str | None) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_can_be_read(one: str, other: str) -> None:
     assert doubt(one, other) in (None, "format", "units", "order", "percent", "rounding")
-    assert same(key(one, fold=True), key(one, fold=True)) is True
-    assert same(key(one, fold=False), key(other, fold=False)) in (True, False, None)
+    for fold in (True, False):
+        left, right = key(one, fold=fold), key(other, fold=fold)
+        assert not is_open(left, left)
+        assert is_open(left, right) == is_open(right, left)
+        assert identity(left) == identity(right) or left != right
 
 
 @settings(deadline=None)

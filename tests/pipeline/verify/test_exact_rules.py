@@ -25,6 +25,7 @@ def every_mark_drops(text: str) -> str:
 
 FIND = extract.find
 KEY = exact._key
+REFERENCES, STATED = exact.references, exact.stated
 
 
 def key_without(**changed: Any) -> Any:
@@ -57,7 +58,6 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "the whole text": (exact, "stated", lambda text, wanted, whole: STATED(text, wanted)),
     "a reference says something": (exact, "references", lambda answer, _: [answer or ""]),
 }
-REFERENCES, STATED = exact.references, exact.stated
 
 
 def test_the_untouched_verifier_passes() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from winnow.pipeline.verify import extract, iou, regions, self_test
+from winnow.pipeline.verify.literals import literal
 from winnow.pipeline.verify.regions import Found, NotRegions
 
 NEVER = re.compile(r"(?!)")
 FIND, COMPARE, CHECKED, READ = extract.find, iou.compare, regions.checked, regions.read
 DESCRIBED, VERDICT, ARGUMENTS = regions._described, iou._verdict, iou.IoU.Arguments.read
+EACH_ONCE, CONFIDENCE = iou._each_once, iou._confidence
 LITERAL, GOLD = regions._literal, iou.gold_regions
 
 
@@ -132,7 +134,7 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "fences and brackets in prose": (
         regions,
         "_literal",
-        lambda segment: regions.literal(segment or "[]"),
+        lambda segment: literal(segment or "[]"),
     ),
     "every region counts": (regions, "read", first_only),
     "objects have places": (regions, "_PLACES", ()),
@@ -202,7 +204,6 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "bad references": (iou, "gold_regions", gold_without_size),
     "each region of the reference stands once": (iou, "gold_regions", gold_as_given),
 }
-EACH_ONCE, CONFIDENCE = iou._each_once, iou._confidence
 
 
 def test_the_untouched_verifier_passes() -> None:

@@ -9,6 +9,8 @@ from winnow.pipeline.verify import extract, length, self_test
 
 READ, WELL_FORMED, FIND = length.Length.Arguments.read, length.is_well_formed, extract.find
 
+LENGTH, COUNT = length.length_reward, length.count
+
 
 def without(*names: str) -> Any:
     return lambda args: READ({key: value for key, value in args.items() if key not in names})
@@ -96,7 +98,6 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "limits are allowed themselves": (length, "_beyond", open_limits),
     "limits judge": (length.Length.Arguments, "read", without("shortest", "longest")),
 }
-LENGTH, COUNT = length.length_reward, length.count
 
 
 def test_the_untouched_verifier_passes() -> None:

@@ -16,7 +16,7 @@ BLOCKS, APPLIED, FIND = text_format.read_blocks, edits.applied, edits._find
 FOUND, GOLD, READ_EDITS, READ_DIFFS = (
     patch.found_diffs,
     patch.gold_diffs,
-    patch.read_edits,
+    edits.read_edits,
     diffs.read_diffs,
 )
 ARGUMENTS = patch.Patch.Arguments.read
@@ -53,7 +53,7 @@ def any_order(text: str, tags: list[str], **options: Any) -> Any:
 
 def skips_bad_edits(given: Any, files: Any) -> dict[str, str]:
     """`applied` that leaves out edits that cannot be made."""
-    good = []
+    good: list[edits.Edit] = []
     for edit in given:
         try:
             APPLIED([*good, edit], files)

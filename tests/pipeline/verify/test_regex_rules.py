@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from winnow.pipeline.verify import extract, regex, self_test
+from winnow.pipeline.verify.literals import spoken
 
 MATCH, COMPILED = regex._match, regex._compiled
+READ, FIND = regex.Regex.Arguments.read, extract.find
 
 
 def with_arguments(**changed: Any) -> Any:
@@ -16,7 +18,7 @@ def with_arguments(**changed: Any) -> Any:
     )
 
 
-ORIGINAL = {1: COMPILED, 2: MATCH}
+ORIGINAL: dict[int, Any] = {1: COMPILED, 2: MATCH}
 
 
 def no_pattern(pattern: str | None, args: Any) -> Any:
@@ -52,13 +54,17 @@ RULES: dict[str, tuple[Any, str, Any]] = {
         "read",
         lambda args: READ({"pattern": "b", **args}),
     ),
-    "only the marked answer": (regex, "_text", lambda text, args: regex.spoken(text)),
+    "only the marked answer": (regex, "_text", lambda text, args: spoken(text)),
     "tags mark answers": (extract, "find", lambda text, tags: FIND(text)),
     "bad patterns": (regex, "_compiled", no_pattern),
+    "patterns that accept more than nothing": (
+        regex,
+        "_accepts_everything",
+        lambda compiled, args: MATCH(compiled, "", args) is not None,
+    ),
     "patterns that accept everything": (regex, "_accepts_everything", lambda *_: False),
     "time-outs": (regex, "_match", gives_up),
 }
-READ, FIND = regex.Regex.Arguments.read, extract.find
 
 
 def test_the_untouched_verifier_passes() -> None:

@@ -316,7 +316,6 @@ RULES: dict[str, Removal] = {
         lambda self, query, result, ref: len(result.rows) == len(ref.result.rows),
     ),
     "two empty tables prove nothing": constant(reference.Session, "surely_same", always),
-    "the same text": constant(reference, "same_text", never),
     "the same program": worker(("        program = json.dumps(", "        program = None and (")),
     "running earns a little": constant(verifier, "EXECUTABLE_REWARD", 0.0),
     "the nearest reference": last_reference_for_overlap,

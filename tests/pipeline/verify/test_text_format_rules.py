@@ -8,6 +8,7 @@ import pytest
 
 from winnow.pipeline.verify import self_test, text_format
 from winnow.pipeline.verify.arguments import BadArguments
+from winnow.pipeline.verify.literals import NoLiteral
 
 READ, BLOCKS, MEETS, MATCHES = (
     text_format.TextFormat.Arguments.read,
@@ -58,7 +59,7 @@ def plain_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise text_format.NoLiteral(str(error)) from None
+        raise NoLiteral(str(error)) from None
 
 
 def on_the_whole_text(text: str, tags: list[str], args: Any) -> Any:

@@ -232,7 +232,7 @@ def test_the_two_forms_of_references(answer: str, exact: bool) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["nonsense", "42", "{}", "[{}]", "[1]", '[{"f": 1}]', '[{"f": {"a": 1}}]', '[{"f": {"a": []}}]',
+    ["nonsense", "42", "{}", "[{}]", '[{"f": null}]', "[1]", '[{"f": 1}]', '[{"f": {"a": 1}}]', '[{"f": {"a": []}}]',
      '[{"name": "f"}]', '[{"name": "f", "arguments": [1]}]', '[["f()"]]', '["f(1)"]', "NaN",
      '[{"name": "f", "arguments": {}, "parameters": {}}]', '[{"f": {"a": [1], "a": [2]}}]',
      "<think></think><tool_call>f()</tool_call>"],
@@ -263,6 +263,7 @@ def test_bad_references(answer: str) -> None:
         ("x**2", "x*2", False),
         ("2x**2", "2*x**2", True),
         ("3x + 2", "3x - 2", False),
+        ("https://a.b/c-d?n=e-f", "https://a.b/c d?n=e f", True),
         ("*", "-", False),
         ("", "-", False),
     ],
@@ -277,6 +278,14 @@ def test_a_function_that_is_not_a_schema() -> None:
     assert offered.named(Call("f", {}, (1,))) == Call("f", {"x": 1})
     with pytest.raises(UnreadableCall):
         offered.named(Call("g", {}, (1,)))
+
+
+def test_nulls_of_a_shared_column_type_say_nothing() -> None:
+    answer = '[{"f": {"x": [1], "y": null}, "g": null}]'
+    args = {"functions": [{"name": "f", "parameters": {"properties": {"y": None, "x": {}}}}]}
+    task = Task([], answer, {**args, "syntax": "python"})
+    assert VERIFIER.verify("[f(1)]", task).verdict == "correct"
+    assert VERIFIER.verify("[f(1, y=2)]", task).verdict == "wrong"
 
 
 def test_extracted_is_what_was_read() -> None:

@@ -41,9 +41,8 @@ def bfcl() -> list[Row]:
 
 
 def choose(options: list[Any], rng: random.Random) -> Any:
-    """One accepted value; None in a tuple of its own where the argument is left out."""
-    option = rng.choice(options)
-    return _inner(option, rng)
+    """One accepted value; "" where the argument is left out."""
+    return _inner(rng.choice(options), rng)
 
 
 def _inner(option: Any, rng: random.Random) -> Any:

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -130,9 +131,7 @@ def ungraded_reuse(calls: Any, wanted: Any, offered: Any) -> graded.Grade:
     """`grade` without marking calls as used."""
     if not calls:
         return graded.Grade.worst()
-    names = JACCARD(
-        graded.Counter(one.name for one in wanted), graded.Counter(call.name for call in calls)
-    )
+    names = JACCARD(Counter(one.name for one in wanted), Counter(call.name for call in calls))
     total = sum(max(graded._score(c, one, offered) for c in calls) for one in wanted)
     largest = sum(1 + len(graded._due(one)) for one in wanted)
     return graded.Grade(6 * (names + total) / (1 + largest) - 3, names, total / largest)

@@ -91,7 +91,9 @@ class _Judge:
 
     def _asserts(self) -> tuple[int, Any]:
         tests = [_parsed(text, f"test_{at}") for at, text in enumerate(self._given["tests"])]
-        if not any(isinstance(n, ast.Assert | ast.Raise | ast.Call) for t in tests for n in ast.walk(t)):
+        if not any(
+            isinstance(n, ast.Assert | ast.Raise | ast.Call) for t in tests for n in ast.walk(t)
+        ):
             raise BadReference("no test asserts anything")
 
         def run() -> None:
@@ -152,7 +154,7 @@ class _Judge:
         BadReference."""
         for source in self._given["prelude"]:
             with contextlib.suppress(Exception):
-                exec(compile(source, "<prelude>", "exec"), self._namespace)
+                exec(compile(source, "<prelude>", "exec"), self._namespace)  # noqa: S102 - the sandbox is for this
         try:
             self._execute(_parsed(self._given["setup"], "setup"), "setup")
         except Exception as error:  # noqa: BLE001 - tests' code raises what it likes
@@ -163,9 +165,7 @@ class _Judge:
         used = names.loaded(tests)
         kinds = self._kinds
         ours = {name for name in self._namespace if name != self._entry}
-        on_trial = [
-            name for name in names.on_trial(tests, kinds, self._entry) if name not in ours
-        ]
+        on_trial = [name for name in names.on_trial(tests, kinds, self._entry) if name not in ours]
         others = [name for name in used if name not in on_trial and name not in ours]
         self._namespace.update(names.offered(others, kinds))
         if "Solution" in kinds:  # its methods are meant where nothing else has that name
@@ -193,7 +193,7 @@ class _Judge:
             code = compile(tree, f"<{name}>", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise BadReference(f"{name}: {_named(error)}") from None
-        exec(code, self._namespace)
+        exec(code, self._namespace)  # noqa: S102 - the sandbox is for this
 
     @contextlib.contextmanager
     def _recorded(self, *, only_failure: bool = False) -> Iterator[None]:

@@ -4,6 +4,7 @@ Descriptors of a worker: 0 stdin, 1 stdout, 2 (nothing), 3 the payload, 4 the re
 processes talk, 5 the link between them.
 """
 
+import contextlib
 import gc
 import os
 import random
@@ -71,10 +72,8 @@ def _work(worker: Worker) -> int:
         answer = b"R" + worker(_read(PAYLOAD))
     except BaseException as error:  # noqa: BLE001 - reported, whatever it is
         answer = f"E{type(error).__name__}: {_text(error)}".encode(errors="replace")
-    try:
+    with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    except (OSError, ValueError):
-        pass
     _write(RESULT, answer)
     return 0 if answer.startswith(b"R") else 1
 
@@ -139,9 +138,9 @@ def _limit(kind: int, value: int) -> None:
 def _refresh() -> None:
     """Streams that know nothing of the zygote's; the same random numbers in every run, so that a
     verdict on the same answer is the same."""
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: PTH123, SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     random.seed(0)
     gc.enable()

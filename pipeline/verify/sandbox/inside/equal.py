@@ -43,9 +43,7 @@ def _same_dict(expected: dict[str, Any], value: Any, tolerance: float) -> bool:
         if text in texts:
             return False
         texts[text] = held
-    return all(
-        key in texts and same(held, texts[key], tolerance) for key, held in expected.items()
-    )
+    return all(key in texts and same(held, texts[key], tolerance) for key, held in expected.items())
 
 
 def _key(key: Any) -> Any:
@@ -60,9 +58,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _close(expected: float, value: float, tolerance: float) -> bool:
-    if expected == value or (expected != expected and value != value):
+    if expected == value:
         return True
     try:
+        if math.isnan(expected) and math.isnan(value):
+            return True
         return tolerance > 0 and math.isclose(
             expected, value, rel_tol=min(tolerance, 1.0), abs_tol=tolerance
         )

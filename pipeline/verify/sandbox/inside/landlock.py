@@ -3,7 +3,9 @@
 The second layer over files: the first is that nothing else is mounted.
 """
 
-# ruff: noqa: PTH - pathlib would be in the memory of every program
+# pathlib would be in the memory of every program.
+# ruff: noqa: PTH110, PTH112
+
 import ctypes
 import errno
 import fcntl

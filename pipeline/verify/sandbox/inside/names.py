@@ -24,7 +24,17 @@ from types import ModuleType
 # Names that tests take for granted without importing them, because the reference imports them.
 OFFERED: dict[str, object] = {
     name: value
-    for module in (typing, copy, itertools, functools, fractions, decimal, datetime, collections, math)
+    for module in (
+        typing,
+        copy,
+        itertools,
+        functools,
+        fractions,
+        decimal,
+        datetime,
+        collections,
+        math,
+    )
     for name in (getattr(module, "__all__", None) or dir(module))
     if not name.startswith("_") and not isinstance(value := getattr(module, name), ModuleType)
 }
@@ -35,7 +45,7 @@ _ALIASES = {"np": "numpy", "pd": "pandas", "sp": "scipy", "nx": "networkx"}
 
 def loaded(trees: Iterable[ast.AST]) -> list[str]:
     """Names that are read anywhere in `trees`, in the order in which they stand first."""
-    found = {}
+    found: dict[str, None] = {}
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -43,9 +53,7 @@ def loaded(trees: Iterable[ast.AST]) -> list[str]:
     return list(found)
 
 
-def on_trial(
-    tests: Sequence[ast.AST], kinds: Mapping[str, str], entry: str | None
-) -> list[str]:
+def on_trial(tests: Sequence[ast.AST], kinds: Mapping[str, str], entry: str | None) -> list[str]:
     """Names of `tests` that mean the code on trial, which defines `kinds`."""
     used = loaded(tests)
     own = [

@@ -25,8 +25,9 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .forms import Malformed, Node
 from .remote import OPERATORS, Remote, RemoteCallable, RemoteCoroutine, RemoteIterator
-from .values import Decoder, Encoder, Malformed, Node, changed, snapshot
+from .values import Decoder, Encoder, changed, snapshot
 
 _HEAP_TYPE = 1 << 9
 _DEEP = 20_000  # recursion that a deeply nested value may need
@@ -118,7 +119,9 @@ class Peer:
         if type(number) is not int or type(name) is not str:
             raise Malformed("a handle")
         if number not in self._stand_ins:
-            made = {"o": Remote, "c": RemoteCallable, "n": RemoteIterator, "a": RemoteCoroutine}[kind]
+            made = {"o": Remote, "c": RemoteCallable, "n": RemoteIterator, "a": RemoteCoroutine}[
+                kind
+            ]
             self._stand_ins[number] = made(self, number, name)
         return self._stand_ins[number]
 
@@ -209,9 +212,7 @@ class Peer:
             changes = self._changes(encoder, before)
             self.send(["=", tree, changes, encoder.states(), self.printed()])
 
-    def _send_error(
-        self, error: BaseException, objects: list[object], before: list[Any]
-    ) -> None:
+    def _send_error(self, error: BaseException, objects: list[object], before: list[Any]) -> None:
         encoder = Encoder(self, objects)
         classes = [kind.__name__ for kind in type(error).__mro__]
         try:
@@ -222,7 +223,9 @@ class Peer:
                 states = encoder.states()
         except Exception:  # noqa: BLE001 - what it carries cannot be passed on
             args, state, changes, states = ["t"], ["d"], [], []
-        self.send(["!", classes, type(error).__name__, args, state, changes, states, self.printed()])
+        self.send(
+            ["!", classes, type(error).__name__, args, state, changes, states, self.printed()]
+        )
 
     def _changes(self, encoder: Encoder, before: list[Any]) -> list[Node]:
         return [
@@ -241,9 +244,7 @@ class Peer:
             elif message[0] == "!":
                 _, classes, name, args, attributes, changes, states, printed = message
                 result = None
-                error = self._checked(
-                    self._exception, decoder, classes, name, args, attributes
-                )
+                error = self._checked(self._exception, decoder, classes, name, args, attributes)
             else:
                 self._lose("malformed")
             for number, content in self._checked(list, changes):
@@ -286,12 +287,15 @@ class Peer:
             return base
         if name not in self.exceptions:
             shared = self._namespace.get(name) if name in self._shared else None
-            ours = isinstance(shared, type) and issubclass(shared, base)
-            self.exceptions[name] = shared if ours else type(name, (base,), {})
+            if isinstance(shared, type) and issubclass(shared, base):
+                self.exceptions[name] = shared
+            else:
+                self.exceptions[name] = type(name, (base,), {})
         return self.exceptions[name]
 
     def _decoded(self, decoder: Decoder, nodes: Node) -> list[Any]:
-        return self._checked(lambda: [decoder.value(node) for node in nodes])
+        values: list[Any] = self._checked(lambda: [decoder.value(node) for node in nodes])
+        return values
 
     def _checked(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -319,7 +323,6 @@ class Peer:
 
 def _is_made_by_code(kind: type) -> bool:
     return bool(kind.__flags__ & _HEAP_TYPE) and kind.__module__ not in sys.stdlib_module_names
-
 
 
 class _Deep:

@@ -1,6 +1,8 @@
 """Tries, inside, what must not work; a worker for `protections`."""
 
-# ruff: noqa: PTH - pathlib would be in the memory of every program
+# pathlib would be in the memory of every program.
+# ruff: noqa: PTH108, PTH110, PTH120, PTH123
+
 import ctypes
 import errno
 import json
@@ -26,9 +28,9 @@ def main(payload: bytes) -> bytes:
     return json.dumps(found).encode()
 
 
-def _refused(action: Callable[[], object]) -> bool:
+def _refused(action: Callable[..., object], *args: object) -> bool:
     try:
-        action()
+        action(*args)
     except OSError:
         return True
     return False
@@ -36,7 +38,7 @@ def _refused(action: Callable[[], object]) -> bool:
 
 def _reading(given: dict[str, Any]) -> str | None:
     for path in (given["canary"], "/etc/passwd", "/etc/shadow", "/proc/self/environ"):
-        if not _refused(lambda path=path: os.close(os.open(path, os.O_RDONLY))):
+        if not _refused(os.open, path, os.O_RDONLY):
             return f"{path} can be opened"
     return None
 
@@ -45,9 +47,9 @@ def _writing(given: dict[str, Any]) -> str | None:
     flags = os.O_WRONLY | os.O_CREAT
     for folder in ("/", "/dev", "/usr/lib", root.FILES, os.path.dirname(os.__file__)):
         path = f"{folder}/winnow-probe"
-        if not _refused(lambda path=path: os.close(os.open(path, flags))):
+        if not _refused(os.open, path, flags):
             return f"{folder} can be written"
-    if not _refused(lambda: os.close(os.open(given["canary"], os.O_WRONLY))):
+    if not _refused(os.open, given["canary"], os.O_WRONLY):
         return "a file outside can be written"
     return None
 
@@ -115,7 +117,7 @@ def _threads(given: dict[str, Any]) -> str | None:
 
 def _network(_: dict[str, Any]) -> str | None:
     for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
-        if not _refused(lambda family=family: socket.socket(family).close()):
+        if not _refused(socket.socket, family):
             return f"{family.name} sockets can be made"
     return None
 
@@ -125,7 +127,7 @@ def _others(given: dict[str, Any]) -> str | None:
     if os.getpgid(0) != os.getpid():
         return "it is in the process group of others"
     for pid in (given["pid"], os.getppid() or given["pid"], -1):
-        if not _refused(lambda pid=pid: os.kill(pid, 0)):
+        if not _refused(os.kill, pid, 0):
             return f"process {pid} can be signalled"
     if kernel.libc.ptrace(16, given["pid"], None, None) == 0:  # PTRACE_ATTACH
         return "a process can be traced"
@@ -137,7 +139,7 @@ def _privileges(_: dict[str, Any]) -> str | None:
         return "capabilities are left"
     if not kernel.has_given_up_new_privileges():
         return "new privileges can be gained"
-    if 0 in (*os.getresuid(), *os.getresgid()) or not _refused(lambda: os.setuid(0)):
+    if 0 in (*os.getresuid(), *os.getresgid()) or not _refused(os.setuid, 0):
         return "it runs as root"
     return None
 
@@ -172,7 +174,7 @@ def _memory(_: dict[str, Any]) -> str | None:
 
 
 def _files(_: dict[str, Any]) -> str | None:
-    opened = []
+    opened: list[int] = []
     try:
         while len(opened) < 10_000:
             opened.append(os.open("/dev/null", os.O_RDONLY))

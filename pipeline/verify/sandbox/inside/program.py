@@ -16,7 +16,7 @@ def main(payload: bytes) -> bytes:
     code = 0
     sys.setrecursionlimit(sys.getrecursionlimit() + call_depth())
     try:
-        exec(compile(payload, "program.py", "exec"), vars(module))
+        exec(compile(payload, "program.py", "exec"), vars(module))  # noqa: S102 - the sandbox is for this
     except SystemExit as exit:
         code = _exit_code(exit.code)
     import threading

@@ -1,6 +1,8 @@
 """The root that programs see: Python's own files, read-only, in a file system made for them."""
 
-# ruff: noqa: PTH - pathlib would be in the memory of every program
+# pathlib would be in the memory of every program.
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH120, PTH123, PTH208, PTH211
+
 import os
 
 from . import kernel

@@ -10,7 +10,7 @@ with.
 
 Messages are JSON, one a packet. In: `{"spawn": [program, ...]}` with the descriptors of each,
 `{"kill": id}`, `{"put": name}` with the descriptor of a file. Out: `{"map": pid}`, `{"ready":
-layers}`, `{"failed": why}`, `{"put": path}`, and for each program `{"exit": id, ...}`. A program is
+layers}`, `{"missing": layer}`, `{"failed": why}`, `{"put": path}`, and for each program `{"exit": id, ...}`. A program is
 `{"id", "worker", "limits", "wall", "scratch", "leader", "descriptors"}`; when a leader ends, the
 programs spawned with it are killed.
 """
@@ -52,7 +52,7 @@ class _Program:
         self.pid = pid
         self.handle = os.pidfd_open(pid)
         self.started = time.monotonic()
-        self.deadline = self.started + spec["wall"]
+        self.deadline: float = self.started + spec["wall"]
         self.killed: str | None = None
         self.delay = 0.0  # seconds that its group stood ready to run and was not let
 
@@ -70,7 +70,7 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
         workers = _imported(options)
         layers, missing = _enter_namespaces(control)
         if missing and not options["weak"]:
-            _send(control, {"failed": missing})
+            _send(control, {"missing": missing})
             return
         pid = os.fork()
         if pid == 0:
@@ -168,10 +168,8 @@ class Zygote:
         self._walls = walls
         readable = ["/"] if walls else shown
         has_landlock = landlock.version() > 0
-        self._rules = (
-            landlock.build(readable, []) if has_landlock else None,
-            None,
-        )
+        self._read_only = landlock.build(readable, []) if has_landlock else None
+        self._with_scratch: int | None = None
         if walls:
             root.empty_scratch(USER, first=True)
             self._allow_scratch()
@@ -250,8 +248,14 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             confinement = child.Confinement(
-                self._user, self._walls, self._base_bytes, self._filter, *self._rules, self._walls
-            )  # fmt: skip
+                user=self._user,
+                limits_threads=self._walls,
+                base_bytes=self._base_bytes,
+                filter=self._filter,
+                read_only=self._read_only,
+                with_scratch=self._with_scratch,
+                has_scratch=self._walls,
+            )
             child.run(
                 self._workers[program["worker"]],
                 program["limits"],
@@ -263,7 +267,7 @@ class Zygote:
 
     def _patience(self) -> float | None:
         """Milliseconds until the next program is late."""
-        waiting = [p.deadline for p in self._running.values() if p.killed is None]
+        waiting: list[float] = [p.deadline for p in self._running.values() if p.killed is None]
         if not waiting:
             return None
         return max(0.0, (min(waiting) - time.monotonic()) * 1000 + 1)
@@ -313,7 +317,7 @@ class Zygote:
             with contextlib.suppress(OSError):
                 tasks = self._open_proc(f"{program.pid}/task")
                 try:
-                    for task in os.listdir(tasks):
+                    for task in os.listdir(tasks):  # noqa: PTH208
                         with contextlib.suppress(OSError):
                             text = self._read_proc(f"{program.pid}/task/{task}/schedstat")
                             nanoseconds += int(text.split()[1])
@@ -335,10 +339,10 @@ class Zygote:
         return os.open(path, os.O_RDONLY, dir_fd=self._proc)
 
     def _allow_scratch(self) -> None:
-        if self._rules[0] is not None:
-            if self._rules[1] is not None:
-                os.close(self._rules[1])
-            self._rules = (self._rules[0], landlock.build(["/"], [root.SCRATCH]))
+        if self._read_only is not None:
+            if self._with_scratch is not None:
+                os.close(self._with_scratch)
+            self._with_scratch = landlock.build(["/"], [root.SCRATCH])
 
 
 def _write(path: str, text: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -81,7 +81,7 @@ def test_residue(text: str, rule: str) -> None:
         "What is <psi|phi>, or <|x|>?",
         "Is a <| b |> c legal in F#?",
         "Mark <s>old</s> as struck out in HTML",
-        'Continue the talk.\nUser: hello\nAssistant: hi\nUser: who are you?',
+        "Continue the talk.\nUser: hello\nAssistant: hi\nUser: who are you?",
         "# Heading\n## Method\n### Response times\nShorten this.",
         "The user: what does he want?",
         "List[INSTANCE] and [INSTALL]",
@@ -95,10 +95,15 @@ def test_what_only_looks_like_residue_stays(text: str) -> None:
 
 
 PIECES = st.sampled_from(
-    [*"<|im_start|> <|im_end|> [INST] <s> </s> user Human: ### Response: \n | > x <|im_".split(" ")]
+    [
+        *str.split(
+            "<|im_start|> <|im_end|> [INST] <s> </s> user Human: ### Response: \n | > x <|im_", " "
+        )
+    ]
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_stripping_leaves_nothing_behind(text: str) -> None:
     assert residue(strip_residue(text)) is None

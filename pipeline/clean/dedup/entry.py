@@ -83,7 +83,7 @@ def deduplicate(
     # One number per different text, in the order of the best row that has it: a rank.
     numbers: dict[bytes, int] = {}
     rank = np.empty(len(texts), dtype=np.int64)
-    best = []  # the best row of each different text
+    best: list[int] = []  # the best row of each different text
     for row in order.tolist():
         text = read.folded_hash[row]
         if text not in numbers:
