@@ -186,7 +186,6 @@ async def run_all(
     """(the labelled pairs, the mutations made of them) of each verifier, judged by workers as in a
     run. Raises UsageError for a verifier without pairs."""
     from winnow.pipeline.verify.mutations import mutations
-
     from winnow.pipeline.verify.worker_pool import VerifierPool
 
     for name in verifiers:
