@@ -27,7 +27,8 @@ PROMPTS = pa.schema(
         column("source_index", pa.int64(), "Row number within the source, from 0."),
         column("licence", pa.string(), "Licence of the source.", null="the recipe names none"),
         column("domain", pa.string(), "Subject, or task family.", null="the source names none"),
-        column("template_id", pa.string(), "Group of prompts that differ only by their numbers."),
+        column("template_id", pa.string(), "Group of prompts that differ only by numbers, names of "
+               "variables or the order of options."),
         column("n_tokens", pa.int32(), "Length of the rendered prompt in tokens of the policy.",
                null="the engine's tokenizer is not known here"),
         column("meta", pa.string(), "Further columns that the recipe keeps, canonical JSON."),

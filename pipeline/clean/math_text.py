@@ -59,7 +59,7 @@ def is_article(text: str, start: int, end: int) -> bool:
     if (before and before in OPERATORS) or (after and after in OPERATORS):
         return False
     gap = text[end : end + 3]
-    return not (len(gap) == 3 and gap[0] == gap[2] == " " and gap[1] in "+*/^=<>")
+    return not (gap[:1] == " " and gap[1:2] in tuple("+*/^=<>") and gap[2:] in ("", " "))
 
 
 def plain_numerals(text: str) -> str:

@@ -14,7 +14,7 @@ _ORIGIN = [
     column("task_id", pa.string(), "The prompt with its reference and verifier."),
     column("source", pa.string(), "Name of the source in the recipe."),
     column("licence", pa.string(), "Licence of the source.", null="the recipe names none"),
-    column("template_id", pa.string(), "Group of prompts that differ only by their numbers; no "
+    column("template_id", pa.string(), "Group of prompts of one template (numbers and names of variables differ); no "
            "group is in both splits."),
     column("policy", pa.string(), "Model @ revision that answered."),
     column("template", pa.string(), "Hash of the chat template that it was asked with."),

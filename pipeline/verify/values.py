@@ -29,7 +29,7 @@ PRIME = 2**61 - 1
 RESIDUES = 2  # points modulo PRIME
 BITS = 192  # of the first exact evaluation
 SPARE_BITS = 40  # that rounding may use up
-MAX_MAGNITUDE = 60_000  # bits; larger intermediate results are not evaluated
+MAX_MAGNITUDE = 10_000  # bits; larger intermediate results are not evaluated
 TINY = 1e-9  # floats below may be zeros that rounding left over
 FAR = 1e-3  # floats that differ by this much, relative to their size, are different values
 # Rational points of both signs and several sizes, with integers for functions that want them.
@@ -400,7 +400,9 @@ class _Precise:
         return mp.power(base, power)
 
     def call(self, name: str, arguments: list[Any], mp: Any) -> Any:
-        if any(abs(x) > 1e6 for x in arguments) and name in ("exp", "factorial", "cis", "sinh"):
+        # Gamma functions are slow at many digits.
+        limit = 500 if name in ("factorial", "binomial") else 1e6
+        if any(abs(x) > limit for x in arguments) and name in _GROWING:
             raise Undefined
         x = arguments[0]
         if name in ("ln", "log", "lg"):
@@ -418,6 +420,7 @@ _MP_NAMES = frozenset(
     "sin cos tan cot sec csc asin acos atan acot sinh cosh tanh asinh acosh atanh exp cbrt floor "
     "ceil factorial binomial".split()
 )
+_GROWING = frozenset({"exp", "factorial", "binomial", "cis", "sinh", "cosh"})
 _MP_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": lambda mp, x: abs(x),
     "cis": lambda mp, x: mp.expj(x),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from winnow.pipeline.clean.decontamination.config import DecontaminateConfig
-from winnow.pipeline.clean.decontamination.grams import GramIndex, expand
+from winnow.pipeline.clean.decontamination.grams import GramIndex, among, distinct, expand
 from winnow.pipeline.clean.decontamination.scan import Shared
 
 LISTING = pa.schema(
@@ -50,8 +50,8 @@ class Frequency:
         index, seq = self._index, shared.inside_seq
         owner, position = expand(index.items.start[seq], index.items.lengths[seq] - index.n + 1)
         size = max(1, len(index))
-        inside = shared.inside_row[owner] * size + index.gram_at[position]
-        return np.isin(shared.row * size + shared.gram, inside)
+        inside = distinct(shared.inside_row[owner] * size + index.gram_at[position])
+        return among(shared.row * size + shared.gram, inside)
 
     def boilerplate(self) -> NDArray[np.bool_]:
         """A flag per n-gram."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from winnow.pipeline.clean.decontamination.config import Rule
-from winnow.pipeline.clean.decontamination.grams import expand
+from winnow.pipeline.clean.decontamination.grams import distinct, expand
 from winnow.pipeline.clean.decontamination.items import Items
 
 _Ints = NDArray[np.int64]
@@ -131,9 +131,9 @@ class Tally:
             mask = np.ones(len(hits.row), np.bool_) if rule == "any" else (
                 rule_of[hits.kind] == rule
             )  # fmt: skip
-            self._entries[rule].update(np.unique(hits.entry[mask]).tolist())
+            self._entries[rule].update(distinct(hits.entry[mask]).tolist())
             n_sets = max(1, len(self._items.names))
-            pairs = np.unique(hits.row[mask] * n_sets + self._set_of[hits.entry[mask]])
+            pairs = distinct(hits.row[mask] * n_sets + self._set_of[hits.entry[mask]])
             for set_index, count in enumerate(np.bincount(pairs % n_sets, minlength=n_sets)):
                 self._rows[set_index, rule] += int(count)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.pipeline.clean.decontamination.grams import GramIndex, expand
+from winnow.pipeline.clean.decontamination.grams import GramIndex, distinct, expand
 
 _Ints = NDArray[np.int64]
 _BLOCK = 1 << 22  # postings expanded at a time
@@ -121,7 +121,7 @@ def _covered(
 ) -> Pairs:
     """Scores from pairs of a row and a position at which an item holds a shared n-gram."""
     size = max(1, len(index.items.flat))
-    keys = np.unique(row * size + at)
+    keys = distinct(row * size + at)
     row, at = keys // size, keys % size
     seq = index.items.seq_of[at].astype(np.int64)
     if not len(row):

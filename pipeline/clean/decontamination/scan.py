@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from winnow.pipeline.clean.decontamination.config import DecontaminateConfig
 from winnow.pipeline.clean.decontamination.exact import DigitFreeIndex, RowsEntries, WholeIndex
-from winnow.pipeline.clean.decontamination.grams import GramIndex, RunningHash
+from winnow.pipeline.clean.decontamination.grams import GramIndex, RunningHash, distinct
 from winnow.pipeline.clean.decontamination.items import Items
 from winnow.pipeline.clean.decontamination.words import (
     digit_free,
@@ -133,7 +133,7 @@ class Scanner:
                 keys = digit_free(plain)
                 rows, entries = self._letters.search(keys)
                 same_letters.append((rows + first, entries))
-            if touched and len(rows := np.unique(np.concatenate(touched))):
+            if touched and len(rows := distinct(np.concatenate(touched))):
                 letters[rows + first] = word_hashes(digit_free(plain.gather(rows)))
             tell(first + len(part))
         return Scan(

@@ -22,7 +22,7 @@ from winnow.pipeline.verify.sql_execution.lexer import Dialect, tokens
 MAX_TEXT = 200_000  # characters; the end of a longer text is looked at
 
 _FENCE = re.compile(
-    r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^\s`]*)[^\n`]*\n"
+    r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*+(?P<label>[^\s`]*+)[^\n`]*+\n"
     r"(?P<body>.*?)"
     r"(?:^[ \t>]*(?P=mark)[`~]*[ \t]*$|(?<=\S)(?P=mark)(?=\s|\Z)|\Z)",
     re.MULTILINE | re.DOTALL,

@@ -137,23 +137,17 @@ def _from(body: Sequence[Token]) -> int | None:
 def _split(tokens: Sequence[Token]) -> list[list[Token]]:
     """The parts that commas of the top level separate."""
     parts: list[list[Token]] = [[]]
-    for i, token in enumerate(tokens):
-        if token.is_sign(",") and token.depth == tokens[0].depth and not _in_brackets(tokens, i):
+    brackets = 0  # of DuckDB's lists and structs
+    for token in tokens:
+        if token.kind == "sign" and token.text in ("[", "{"):
+            brackets += 1
+        elif token.kind == "sign" and token.text in ("]", "}"):
+            brackets -= 1
+        if token.is_sign(",") and token.depth == tokens[0].depth and not brackets:
             parts.append([])
         else:
             parts[-1].append(token)
     return parts
-
-
-def _in_brackets(tokens: Sequence[Token], at: int) -> bool:
-    """Whether a list or a struct of DuckDB is open at this token."""
-    opened = 0
-    for token in tokens[:at]:
-        if token.kind == "sign" and token.text in "[{":
-            opened += 1
-        elif token.kind == "sign" and token.text in "]}":
-            opened -= 1
-    return opened > 0
 
 
 def _items(

@@ -125,6 +125,7 @@ def dedup(
             threshold=threshold,
             per_template=per_template,
             prefer=None if prefer is None else [_ranks(source, prefer)],
+            tiebreak=_whole_rows(source),
             workers=len(os.sched_getaffinity(0)),
             progress=progress,
         )
@@ -342,6 +343,17 @@ def _ranks(source: Any, column: str) -> Any:
             else:
                 found.append(-1.0 if value is None else float(len(str(value))))
     return np.asarray(found)
+
+
+def _whole_rows(source: Any) -> list[str]:
+    """Each row as text: what tells two rows of one text apart, whatever their order."""
+    import json
+
+    return [
+        json.dumps(row, sort_keys=True, default=str)
+        for batch in source.batches()
+        for row in (batch.rows if isinstance(batch.rows, list) else batch.rows.to_pylist())
+    ]
 
 
 def _as_text(source: Any, column: str) -> Any:

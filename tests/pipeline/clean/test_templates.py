@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.clean import math_text, templates
@@ -138,6 +138,7 @@ TOKENS = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(TOKENS, max_size=20).map(" ".join))
+@example("a + tom")
 def test_skipping_plain_words_changes_nothing(text: str) -> None:
     """Runs of other tokens are read by themselves; here the whole text is read at once."""
 

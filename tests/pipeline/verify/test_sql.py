@@ -104,7 +104,11 @@ def judge(completion: str, answer: str | list[str] | None, database: Path, **arg
     ],
 )  # fmt: skip
 def test_verdicts(
-    completion: str, answer: str | list[str] | None, verdict: str, detail: str | None, database: Path
+    completion: str,
+    answer: str | list[str] | None,
+    verdict: str,
+    detail: str | None,
+    database: Path,
 ) -> None:
     found = judge(completion, answer, database)
     assert found.verdict == verdict, found
@@ -132,19 +136,29 @@ def test_qatch_rewards_by_hand(database: Path) -> None:
     runs = judge("SELECT name, club FROM runner", reference, database, mode="qatch")
     assert runs.verdict == "wrong"
     assert runs.parts == pytest.approx(
-        {"ex": 0, "executable": 1, "cell_precision": 5 / 7, "cell_recall": 1, "tuple_cardinality": 0.75}
+        {
+            "ex": 0,
+            "executable": 1,
+            "cell_precision": 5 / 7,
+            "cell_recall": 1,
+            "tuple_cardinality": 0.75,
+        }
     )
     assert runs.reward == pytest.approx((5 / 7 + 1 + 0.75) / 3)
     nothing = judge("SELECT name FROM runner WHERE id > 9", reference, database, mode="qatch")
     assert nothing.reward == 0.1
     fails = judge("SELECT nom FROM runner", reference, database, mode="qatch")
     assert (fails.reward, set(fails.parts.values())) == (0.0, {0.0})
-    right = judge("SELECT name, club FROM runner WHERE club > ''", reference, database, mode="qatch")
+    right = judge(
+        "SELECT name, club FROM runner WHERE club > ''", reference, database, mode="qatch"
+    )
     assert (right.reward, set(right.parts.values())) == (1.0, {1.0})
 
 
 def test_the_query_is_what_was_extracted(database: Path) -> None:
-    found = judge("So:\n```sql\nSELECT name\nFROM runner;\n```", "SELECT name FROM runner", database)
+    found = judge(
+        "So:\n```sql\nSELECT name\nFROM runner;\n```", "SELECT name FROM runner", database
+    )
     assert found.extracted == "SELECT name\nFROM runner;"
 
 
@@ -234,7 +248,9 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "latin.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE t (a TEXT)")
-    connection.execute("INSERT INTO t VALUES (CAST(x'4de47278' AS TEXT)), (CAST(x'4de57278' AS TEXT))")
+    connection.execute(
+        "INSERT INTO t VALUES (CAST(x'4de47278' AS TEXT)), (CAST(x'4de57278' AS TEXT))"
+    )
     connection.commit()
     connection.close()
     assert judge("SELECT a FROM t ORDER BY a", "SELECT a FROM t", path).verdict == "correct"

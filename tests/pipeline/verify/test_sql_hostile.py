@@ -25,7 +25,9 @@ SECRET = "winnow-test-secret"
 SCRIPT = "CREATE TABLE t (a INTEGER, b VARCHAR); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z');"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
 DOUBLING = "WITH RECURSIVE n(s) AS (SELECT 'abcdefgh' UNION ALL SELECT s || s FROM n) "
-CROSS = "FROM t a, t b, t c, t d, t e, t f, t g, t h, t i, t j, t k, t l, t m, t n, t o, t p, t q, t r"
+CROSS = (
+    "FROM t a, t b, t c, t d, t e, t f, t g, t h, t i, t j, t k, t l, t m, t n, t o, t p, t q, t r"
+)
 _LIMIT = ("memory_limit", "time_limit", "row_limit", "size_limit")  # whichever comes first
 # {folder} is where the database is, {secret} a file beside it.
 SQLITE: dict[str, str | tuple[str, ...]] = {

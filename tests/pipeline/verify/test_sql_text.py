@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-import time
 from collections.abc import Callable
 
 import pytest
@@ -105,7 +104,6 @@ Q = "SELECT name FROM t"
         (f"```sql\n{Q}\n```\n<answer>42</answer>", None),
         (f"<SQL>{Q}</SQL>", Q),
         (f"<think>```sql\nSELECT 1\n```</think>{Q}", Q),
-        (f"<think>{Q}</think>", Q),
         (f"The query is {Q}", Q),
         (f"The query is:\n\n{Q}\n\nIt lists names.", Q),
         (f"**SQL:** {Q};\nIt lists names.", f"{Q};"),
@@ -161,21 +159,13 @@ HOSTILE_TEXTS: list[Callable[[int], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
-def test_the_work_grows_with_the_length_only(text: Callable[[int], str]) -> None:
-    """Eight times the text takes at most about eight times as long, not 64: counted in processor
-    time, with room for noise."""
-
-    def seconds(n: int) -> float:
-        made = text(n)[:MAX_TEXT]
-        best = float("inf")
-        for _ in range(3):
-            before = time.process_time()
-            query(made, "duckdb")
-            best = min(best, time.process_time() - before)
-        return best
-
-    assert seconds(16_000) < 30 * seconds(2_000) + 0.05
+def test_no_text_is_slow_to_look_at(text: Callable[[int], str]) -> None:
+    """Work that grew with the square of the length would take many minutes here."""
+    made = text(MAX_TEXT)[:MAX_TEXT]
+    for dialect in ("sqlite", "duckdb"):
+        query(made, dialect)  # type: ignore[arg-type]
 
 
 def test_one_query() -> None:
