@@ -153,11 +153,11 @@ class Reader:
         """The sentence that begins `text`, without its reasons; "A. London" is one, where London
         is an option."""
         sentence = extract.first_sentence(extract.unwrapped(text))
-        rest = text[text.find(sentence) + len(sentence) :].lstrip()
+        rest = text[text.find(sentence) + len(sentence) :].lstrip(" .)*")
         if _ALONE.fullmatch(sentence) and rest:
             following = extract.first_sentence(rest)
             if any(at == 0 for _, at in options_in(following, self.options)):
-                return f"{sentence} {following}"
+                return f"{sentence.strip('.')}. {following}"
         return _REASONS.sub("", sentence).strip(" *")
 
     def stated(self, answer: str) -> tuple[frozenset[str], bool]:
@@ -205,7 +205,9 @@ class Reader:
             rest = self.statement(plain[match.end() : match.end() + 300])
             named = frozenset(m.letter for m in mentions(rest, self.labels) if not m.rejected)
             if not named and self.options:
-                named = frozenset(letter for letter, at in options_in(rest, self.options) if at < 25)
+                named = frozenset(
+                    letter for letter, at in options_in(rest, self.options) if at < 25
+                )
             if named:
                 best, letters = match.end(), named
         for mention in mentions(plain, self.labels):

@@ -31,7 +31,9 @@ REJECTS_AFTER = (
     r"(?:isn't|aren't|can't|cannot|doesn't|does not|can be (?:eliminated|ruled out))\b",
 )
 
-_WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mathit|boxed|mbox|rm|bf)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf|textit|mathit|boxed|mbox|rm|bf)\s*\{([^{}]*)\}"
+)
 _MARKED = re.compile(
     r"(?P<paren>\(\s*(?P<a>[A-Za-z])\s*\))"
     r"|(?P<word>\b(?:option|choice|answer|letter)s?\s+(?P<b>[A-Za-z])(?![A-Za-z'’]))"
@@ -72,9 +74,7 @@ def mentions(text: str, labels: Iterable[str]) -> list[Mention]:
         letter = next(group for group in match.group(*"abcdef") if group)
         if letter.upper() not in known or not _is_letter(match, letter, text):
             continue
-        found.append(
-            Mention(letter.upper(), match.start(), match.end(), _is_rejected(match, text))
-        )
+        found.append(Mention(letter.upper(), match.start(), match.end(), _is_rejected(match, text)))
     return found
 
 
@@ -127,7 +127,11 @@ def same_text(option: str, text: str) -> bool:
 
 def options_named(text: str, options: Mapping[str, str]) -> set[str]:
     """The options whose text is the whole of `text`; without any, those that stand in it."""
-    exact = {letter for letter, option in options.items() if words(normalise(option)) == words(normalise(text))}
+    exact = {
+        letter
+        for letter, option in options.items()
+        if words(normalise(option)) == words(normalise(text))
+    }
     if exact:
         return exact
     if whole := {letter for letter, option in options.items() if same_text(option, text)}:

@@ -17,7 +17,7 @@ from winnow.pipeline.verify import arithmetic, real_sets, relations, symbolic, t
 from winnow.pipeline.verify.expression import CannotParse, Expression, parse
 from winnow.pipeline.verify.extract import closing_braces
 from winnow.pipeline.verify.notation import key, normalise
-from winnow.pipeline.verify.plain_number import PlainNumber, plain_number, same_number
+from winnow.pipeline.verify.plain_number import NOT_UNITS, PlainNumber, plain_number, same_number
 from winnow.pipeline.verify.relations import Stated, chain, stated
 from winnow.pipeline.verify.structure import Parts, order, split
 from winnow.pipeline.verify.units import UNITS, Unit, unit
@@ -213,7 +213,9 @@ def _relations(gold: str, answer: str, depth: int) -> bool | None:
             return decided
     if first and second:
         return relations.same_relation(first, second)
-    return None if _is_set(gold, answer) else False
+    if second and set(second.signs) == {"="}:  # (x + 1)^2 = x^2 + 2x + 1
+        return all(_same_part(gold, side, depth) for side in second.sides)
+    return None if symbolic.is_wanted(gold) else False
 
 
 def _is_list(text: str) -> bool:
@@ -221,15 +223,10 @@ def _is_list(text: str) -> bool:
     return parts is not None and parts.kind in ("list", "cases")
 
 
-def _is_set(gold: str, answer: str) -> bool:
-    """An inequality and an interval, say, of which one could not be read."""
-    return symbolic.is_wanted(gold) or symbolic.is_wanted(answer)
-
-
 def _same_stated(gold: Stated, answer: Stated, depth: int) -> bool | None:
     """`x = 5` and 5; `x = 5` and `y = 5` differ. Values of one answer that differ say two things."""
     if gold.name and answer.name and key(gold.name).lower() != key(answer.name).lower():
-        if not (gold.is_function and answer.is_function):
+        if gold.kind is None or gold.kind != answer.kind:
             return False
     if not all(_consistent(answer.values[-1], value, depth) for value in answer.values[:-1]):
         return False
@@ -245,7 +242,9 @@ def _consistent(last: str, value: str, depth: int) -> bool:
     if first.names or second.names or _same_part(value, last, depth):
         return True
     a, b = values.number(first), values.number(second)
-    decimals = [number for text in (value, last) if (number := plain_number(text)) and number.places]
+    decimals = [
+        number for text in (value, last) if (number := plain_number(text)) and number.places
+    ]
     if a is None or b is None or not decimals:
         return False
     places = min(number.places or 0 for number in decimals)
@@ -278,6 +277,8 @@ def quantity(text: str) -> Quantity:
         return Quantity(Expression(node, empty, empty, False), number.unit, number.percent)
     found = _TRAILING.fullmatch(text)
     named = (found["text"] or found["words"]) if found else None
+    if named and not NOT_UNITS.isdisjoint(named.split()):
+        return Quantity(parse(text), None, False)
     # \sqrt{2} cm is no product of c and m.
     if found is None or not (found["words"] and unit(found["words"])):
         try:
@@ -307,8 +308,11 @@ def _expressions(gold: str, answer: str, depth: int) -> bool | None:
         decided = values.equal(_scaled(percent, Fraction(1, 100)), other)
     if decided is False:
         decided = (
-            _in_radians(first, second) or _in_radians(second, first) or _degrees(gold, answer)
-            or _rounded(gold, b) or _rounded(answer, a)
+            _in_radians(first, second)
+            or _in_radians(second, first)
+            or _degrees(gold, answer)
+            or _rounded(gold, b)
+            or _rounded(answer, a)
         )
     return None if decided == "unknown" else bool(decided)
 
@@ -347,16 +351,33 @@ def _rounded(decimal: str, expression: Expression) -> bool:
 
 
 def _beyond(gold: str, answer: str, depth: int) -> bool | None:
-    """What only SymPy can work out: integrals, sums, limits."""
-    if not (symbolic.is_wanted(gold) or symbolic.is_wanted(answer)):
-        return None
-    return symbolic.same(gold, answer)
+    """What only SymPy can work out: integrals, sums, limits. Only where the reference has one: an
+    answer that leaves an integral to be worked out is none."""
+    return symbolic.same(gold, answer) if symbolic.is_wanted(gold) else None
+
+
+_LABELLED = re.compile(r"(?:\\text\s*\{)?\s*\(?(?P<letter>[A-J])[).:]+\s*\}?\s*(?P<text>[^\s})].*)")
+
+
+def _labelled(gold: str, answer: str, depth: int) -> bool | None:
+    """`(C) 12`: a choice with its text. What the reference has of the two must agree."""
+    first, second = _LABELLED.fullmatch(gold), _LABELLED.fullmatch(answer)
+    if first and second:
+        return first["letter"] == second["letter"] and _same_part(
+            first["text"], second["text"], depth
+        )
+    if first:
+        return _same_part(f"({first['letter']})", answer, depth) or _same_part(
+            first["text"], answer, depth
+        )
+    return _same_part(gold, second["text"], depth) if second else None
 
 
 LAYERS: dict[str, Callable[[str, str, int], bool | None]] = {
     "numbers": _numbers,
     "bases": _bases,
     "choices": _choices,
+    "labelled": _labelled,
     "times": _times,
     "ratios": _ratios,
     "congruences": _congruences,

@@ -42,8 +42,37 @@ INVERSES = {
 }  # fmt: skip
 CONSTANTS = {"pi": "pi", "e": "e", "i": "i", "infty": "inf", "infinity": "inf", "oo": "inf"}
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi chi psi "
-    "omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+    ]
 )
 FIGURES = frozenset({r"\overline", r"\triangle", r"\angle"})
 UNKNOWN_FUNCTIONS = frozenset("fghFGP")
@@ -91,9 +120,7 @@ def parse(text: str) -> Expression:
         raise CannotParse(f"{type(error).__name__}: {error}") from None
     if reader.kind:
         raise CannotParse(f"left over: {reader.text}")
-    return Expression(
-        node, frozenset(reader.names), frozenset(reader.functions), reader.is_complex
-    )
+    return Expression(node, frozenset(reader.names), frozenset(reader.functions), reader.is_complex)
 
 
 @lru_cache(maxsize=16)
@@ -407,9 +434,9 @@ class _Reader:
     def subscript(self) -> str:
         if not self.take("{"):
             text = self.text
-            self.advance()
-            if not text:
+            if not self.kind:
                 raise CannotParse("an empty subscript")
+            self.advance()
             return text
         depth, out = 1, ""
         while depth:

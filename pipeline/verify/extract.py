@@ -35,7 +35,9 @@ COMMENTS = (
     "reasonable", "valid", "consistent", "verified",
 )  # fmt: skip
 # "We check our answer: 3 + 4 = 7"
-_CHECKING = re.compile(r"\b(?:check|verif|confirm|test)\w*\s+(?:(?:our|the|this|my|your)\s+)?\Z", re.I)
+_CHECKING = re.compile(
+    r"\b(?:check|verif|confirm|test)\w*\s+(?:(?:our|the|this|my|your)\s+)?\Z", re.IGNORECASE
+)
 
 # What follows the word "answer" where an answer is announced: perhaps "(in dollars)", perhaps "to
 # the question", then "is", ":" or "=".
@@ -140,9 +142,9 @@ def _last_mark(text: str, start: int) -> int:
     at = lowered.rfind("answer", start)
     while at >= 0 and at > best:
         if not (at and text[at - 1].isalnum()) and not _CHECKING.search(text, max(at - 30, 0), at):
-            match = ANNOUNCED.match(text, at) or _heading(text, at)
-            if match:
-                return max(best, match.end())
+            announced = ANNOUNCED.match(text, at) or _heading(text, at)
+            if announced:
+                return max(best, announced.end())
         at = lowered.rfind("answer", start, at)
     return best
 

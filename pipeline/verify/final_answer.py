@@ -34,15 +34,21 @@ _REASONS = re.compile(r"[,;]?\s+(?:because|since|as|which|so|where|when|for|if)\
 _UNIT_AFTER = re.compile(r"\s*(?:\\?%|percent\b)")
 _ANOTHER = re.compile(r"(?:\b(?:and|or)\b|[,;/&])[^.]*?[0-9]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
-_LABEL = re.compile(r"\\text\s*\{\s*(?:the |final |so )*answer(?: is)?\s*:?\s*\}\s*:?\s*", re.I)
+_LABEL = re.compile(
+    r"\\text\s*\{\s*(?:the |final |so )*answer(?: is)?\s*:?\s*\}\s*:?\s*", re.IGNORECASE
+)
 _LINE_LABEL = re.compile(r"(?:[A-Za-z]+ ){0,3}[A-Za-z]+\s*:\s*(?=[^\s])")
 # What turns the one number of a sentence into something else.
 _NOT_THAT = re.compile(
     r"\b(?:not|less|more|fewer|greater|least|most|between|below|above|under|except|or|than|no)\b"
     r"|n't|不|至少|最多|大于|小于|超过|或"
 )
-_SHORT_WORDS = re.compile(r"\b(?:it|is|so|we|to|of|in|at|by|as|he|be|if|the|she|and)\b", re.I)
+_TAIL = re.compile(r".*\b(?:is|are|was|were|equals|becomes)\s+(\S.*)")
+_SHORT_WORDS = re.compile(
+    r"\b(?:it|is|so|we|to|of|in|at|by|as|he|be|if|the|she|and)\b", re.IGNORECASE
+)
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
+_COMMAND = re.compile(r"\\[A-Za-z]+(?:\s*\{[A-Za-z., ]*\})?")
 _ONLY_TEXT = re.compile(r"\\(?:text|mbox|textbf)\s*\{[^{}]*\}")
 _ALTERNATIVES = re.compile(
     r"(?:[a-zA-Z]\s*=\s*)?[-+]?[$]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s+[a-z]+)?"
@@ -136,11 +142,17 @@ def _last_expression(text: str) -> str | None:
     if several and number and line.endswith(text[number.start() :].strip()):
         if several[-1].end() >= len(line) - len(text[number.end() :].strip()):
             return several[-1].group()
+    sentence = re.split(r"(?<=[a-z0-9)])[.!?]\s+(?=[A-Z])", line.rstrip(" .!"))[-1]
+    if (tail := _TAIL.search(sentence)) and not _WORD.search(tail[1]) and _is_expression(tail[1]):
+        return tail[1]
     if "=" in line and not _SEGMENT.search(line):
         right = line.rpartition("=")[2].strip(" *_`.")
         if right and not _WORD.search(right):
             return right
-    return number.group() if number else None
+    if number:
+        return number.group()
+    # A sentence that says a word: "the series is divergent".
+    return tail[1].strip() if tail and len(tail[1].split()) <= 4 else None
 
 
 def _emphasised(text: str) -> str | None:
@@ -173,11 +185,12 @@ def _says_only(line: str, *, alone: bool) -> bool:
     """A formula without a sentence around it, or a few words that are the whole text."""
     if _SEGMENT.search(line) and not _SEGMENT.fullmatch(line.rstrip(".")):
         return False
-    if _SHORT_WORDS.search(line):
+    bare = _COMMAND.sub(" ", line)
+    if _SHORT_WORDS.search(bare):
         return False
     if alone and (_ONLY_TEXT.fullmatch(line) or _is_expression(line.rstrip("."))):
         return True
-    words = _WORD.findall(re.sub(r"\\[A-Za-z]+(?:\s*\{[A-Za-z. ]*\})?", " ", line))
+    words = _WORD.findall(bare)
     if re.search(r"[0-9\\]", line):
         return not words
     return alone and 0 < len(line.split()) <= 3

@@ -20,7 +20,7 @@ CHARACTERS = {
     "º": r"^\circ ", "′": "'", "’": "'", "‘": "'", "½": r"\frac{1}{2} ", "⅓": r"\frac{1}{3} ",
     "⅔": r"\frac{2}{3} ", "¼": r"\frac{1}{4} ", "¾": r"\frac{3}{4} ", "…": "...", "⋯": "...",
     "“": '"', "”": '"', "，": ",", "、": ",", "。": ".", "；": ";", "：": ":", "⌊": r"\lfloor ",
-    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "\u200b": "", "\u2061": "", "\u2062": "*",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "\u200b": "", "\u2061": "", "\u2062": "*", "或": " or ", "和": " and ", "且": " and ",
     "\ufeff": "",
 }  # fmt: skip
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
@@ -33,34 +33,34 @@ _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 COMMANDS = {
     # typesetting that means nothing
     **dict.fromkeys(
-        "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle "
-        "textstyle limits boldsymbol bm mathbf vec hat phantom boxed fbox rm ! "
-        "overrightarrow hline".split(),
+        ["left", "right", "middle", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "displaystyle", "textstyle", "limits", "boldsymbol", "bm", "mathbf", "vec", "hat", "phantom", "boxed", "fbox", "rm", "!", "overrightarrow", "hline"],
         "",
     ),
-    **dict.fromkeys(", ; : > quad qquad".split(), " "),
+    **dict.fromkeys([",", ";", ":", ">", "quad", "qquad"], " "),
     " ": " ",
     # one name for one thing
-    **dict.fromkeys("dfrac tfrac cfrac".split(), r"\frac"),
-    **dict.fromkeys("dbinom tbinom".split(), r"\binom"),
+    **dict.fromkeys(["dfrac", "tfrac", "cfrac"], r"\frac"),
+    **dict.fromkeys(["dbinom", "tbinom"], r"\binom"),
     **dict.fromkeys(
-        "textbf textit textrm textnormal textsf mbox hbox mathrm mathit mathsf operatorname".split(),
+        ["textbf", "textit", "textrm", "textnormal", "textsf", "mbox", "hbox", "mathrm", "mathit", "mathsf", "operatorname"],
         r"\text",
     ),
-    **dict.fromkeys("cdot times ast".split(), "*"),
+    **dict.fromkeys(["cdot", "times", "ast"], "*"),
     "div": "/",
-    **dict.fromkeys("leq leqslant".split(), r"\le "),
-    **dict.fromkeys("geq geqslant".split(), r"\ge "),
+    **dict.fromkeys(["leq", "leqslant"], r"\le "),
+    **dict.fromkeys(["geq", "geqslant"], r"\ge "),
     "neq": r"\ne ",
     "lt": "<",
     "gt": ">",
     "simeq": r"\approx ",
-    **dict.fromkeys("ldots dots cdots dotsc".split(), "..."),
+    **dict.fromkeys(["ldots", "dots", "cdots", "dotsc"], "..."),
     "infin": r"\infty ",
     "varnothing": r"\emptyset ",
+    "langle": "(",
+    "rangle": ")",
     "lbrace": r"\{",
     "rbrace": r"\}",
-    **dict.fromkeys("lvert rvert vert mid".split(), "|"),
+    **dict.fromkeys(["lvert", "rvert", "vert", "mid"], "|"),
     "colon": ":",
     "degree": r"^\circ ",
     "prime": "'",
@@ -74,9 +74,7 @@ COMMANDS = {
 }  # fmt: skip
 _COMMAND = re.compile(r"\\(?:([a-zA-Z]+)\*?|([^a-zA-Z]))", re.DOTALL)
 _FENCES = re.compile(r"\\(?:left|right)\s*\.")
-_UPRIGHT = re.compile(
-    r"\\(?:mathrm|operatorname\*?|mathit|mathsf|text|rm)\s*\{\s*([a-zA-Z]+)\s*\}"
-)
+_UPRIGHT = re.compile(r"\\(?:mathrm|operatorname\*?|mathit|mathsf|text|rm)\s*\{\s*([a-zA-Z]+)\s*\}")
 # Letters that are constants, and functions, whatever font they are set in.
 UPRIGHT = {
     "e": "e", "i": "i", "d": "d", "arctan": r"\arctan ", "arcsin": r"\arcsin ",

@@ -21,7 +21,9 @@ ROUNDED_DIGITS = 6  # a decimal with this many significant digits may stand for 
 _QUICK = re.compile(r"(-?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?")
 _DECIMAL = r"(?:[0-9]{1,3}(?:[, ][0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
 _SIGNED = rf"[+-]?\s*(?:{_DECIMAL})"
-_POWER_OF_TEN = r"(?:[eE](?P<e>[+-]?[0-9]+)|\s*[*xX]\s*10\s*(?:\^|\*\*)\s*[{(]?(?P<p>[+-]?\s*[0-9]+)[})]?)"
+_POWER_OF_TEN = (
+    r"(?:[eE](?P<e>[+-]?[0-9]+)|\s*[*xX]\s*10\s*(?:\^|\*\*)\s*[{(]?(?P<p>[+-]?\s*[0-9]+)[})]?)"
+)
 _NUMBER = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<currency>(?:US|A|C|CA|AU|HK|NZ|S)?\$|[€£¥₹])?\s*(?P<sign2>[+-]?)\s*(?:"
     rf"(?:(?P<whole>[0-9]+)\s*)?\\frac\s*\{{\s*(?P<n>{_SIGNED})\s*\}}\s*\{{\s*(?P<d>{_SIGNED})\s*\}}"
@@ -49,9 +51,44 @@ _HAN = re.compile(r"(负?)([零一二三四五六七八九两十百千万亿]+)(
 
 # Words after a number that change its value, or that make it part of a sentence.
 NOT_UNITS = frozenset(
-    "half halves third thirds fourth fourths fifth fifths tenth tenths hundredth hundredths "
-    "thousandth thousandths squared cubed factorial times over plus minus mod modulo base choose "
-    "than and or not if sin cos tan log sqrt pi".split()
+    [
+        "half",
+        "halves",
+        "third",
+        "thirds",
+        "fourth",
+        "fourths",
+        "fifth",
+        "fifths",
+        "tenth",
+        "tenths",
+        "hundredth",
+        "hundredths",
+        "thousandth",
+        "thousandths",
+        "squared",
+        "cubed",
+        "factorial",
+        "times",
+        "over",
+        "plus",
+        "minus",
+        "mod",
+        "modulo",
+        "base",
+        "choose",
+        "than",
+        "and",
+        "or",
+        "not",
+        "if",
+        "sin",
+        "cos",
+        "tan",
+        "log",
+        "sqrt",
+        "pi",
+    ]
 )
 MONEY = frozenset(UNITS[name] for name in ("dollar", "euro", "gbp", "yuan", "rupee"))
 SHORT_UNITS = frozenset(spelling for spelling in UNITS if len(spelling) == 2) | {"mph", "kph"}
@@ -127,7 +164,9 @@ def same_number(gold: PlainNumber, answer: PlainNumber) -> bool:
         if gold.percent:
             return answer.value in (gold.value, gold.value / 100)
         # Where nobody asked for a percentage, 0.5% is no 0.5.
-        return gold.value == answer.value / 100 or (abs(answer.value) >= 1 and gold.value == answer.value)
+        return gold.value == answer.value / 100 or (
+            abs(answer.value) >= 1 and gold.value == answer.value
+        )
     if gold.unit and answer.unit and gold.unit != answer.unit:
         if _is_rate_of(gold.unit, answer.unit) or _is_rate_of(answer.unit, gold.unit):
             return gold.value == answer.value
@@ -140,8 +179,10 @@ def same_number(gold: PlainNumber, answer: PlainNumber) -> bool:
 def _is_rate_of(rate: Unit, money: Unit) -> bool:
     """`$12 per hour` may be asked for as dollars."""
     over = tuple((name, power) for name, power in rate.dimensions if power < 0)
-    return bool(over) and money in MONEY and (rate * Unit(over, Fraction(1)) ** -1).dimensions == (
-        money.dimensions
+    return (
+        bool(over)
+        and money in MONEY
+        and (rate * Unit(over, Fraction(1)) ** -1).dimensions == (money.dimensions)
     )
 
 
@@ -212,9 +253,10 @@ def _suffix(text: str) -> tuple[int, bool, Unit | None] | None:
         return None if rest is None else (rest[0], True, None)
     explicit = text.lstrip().startswith(r"\text")
     apart = explicit or text[:1] in " -/"
-    words = _TEXT.sub(r" \1 ", text).strip(" .,;-{}")
+    words = _TEXT.sub(r" \1 ", text).strip(" .,;{}")
     if not words:
         return 1, False, None
+    words = words.removeprefix("-")  # a 5-inch nail
     if (percent := _PERCENT.fullmatch(words)) is not None:
         return 1, True, None
     if half := _HALF_DAY.fullmatch(words):
@@ -234,6 +276,8 @@ def _suffix(text: str) -> tuple[int, bool, Unit | None] | None:
 def _is_unit(words: str, names: list[str], apart: bool, explicit: bool) -> bool:
     """`2x` and `2ab` are products; a unit stands apart, or is one that everybody knows."""
     if explicit or not names or not names[0].isascii() or names[0] in SHORT_UNITS:
+        return True
+    if apart and names[0] == "of":  # 3/4 of a cup
         return True
     if unit(words) is not None and (apart or len(names[0]) > 2):
         return True

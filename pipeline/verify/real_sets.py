@@ -41,12 +41,8 @@ class RealSet:
 
 
 LINE = Interval(None, False, None, False)
-ALL = frozenset(
-    {r"\mathbb{R}", r"\mathbb R", "all real numbers", "all reals"}
-)
-NOTHING = frozenset(
-    {r"\emptyset", r"\{\}", "no solution", "no solutions"}
-)
+ALL = frozenset({r"\mathbb{R}", r"\mathbb R", "all real numbers", "all reals"})
+NOTHING = frozenset({r"\emptyset", r"\{\}", "no solution", "no solutions"})
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _EXCEPT = re.compile(r"(?P<all>.+?)\s*(?:\\setminus|\\backslash|except(?: for)?)\s*(?P<some>.+)")
 _BUILDER = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(?P<rule>.+?)\\?\}")
@@ -147,13 +143,12 @@ def _alternatives(text: str) -> RealSet | None:
     union = _all(items)
     if union is None:
         return None
-    both = LINE
+    both = [LINE]
     for item in items:
         found = real_set(item)
-        if found is None or len(found.intervals) != 1:
-            return union
-        both = _intersection(both, found.intervals[0])
-    return union if both.is_empty else RealSet((both,), union.name)
+        pieces = [_intersection(a, b) for a in both for b in (found.intervals if found else ())]
+        both = [piece for piece in pieces if not piece.is_empty]
+    return RealSet(tuple(both), union.name) if both else union
 
 
 def _all(items: list[str]) -> RealSet | None:
@@ -228,9 +223,7 @@ def _inequality(found: Chain) -> RealSet | None:
     return None
 
 
-def _named(
-    name: str, low: str, low_closed: bool, high: str, high_closed: bool
-) -> RealSet | None:
+def _named(name: str, low: str, low_closed: bool, high: str, high_closed: bool) -> RealSet | None:
     if not re.fullmatch(r"\\?[a-zA-Z]+(?:_\{?[a-zA-Z0-9]+\}?)?(?:\([a-zA-Z]\))?", name):
         return None
     found = _between(low, low_closed, high, high_closed)
@@ -289,9 +282,7 @@ def _joined(intervals: tuple[Interval, ...]) -> tuple[Interval, ...]:
     for part in sorted(kept, key=lambda i: (i.low is not None, i.low or 0, not i.low_closed)):
         last = out[-1] if out else None
         if last is not None and _touches(last, part):
-            high = max(
-                (last, part), key=lambda i: (i.high is None, i.high or 0, i.high_closed)
-            )
+            high = max((last, part), key=lambda i: (i.high is None, i.high or 0, i.high_closed))
             out[-1] = Interval(last.low, last.low_closed, high.high, high.high_closed)
         else:
             out.append(part)

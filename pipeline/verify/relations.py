@@ -25,9 +25,13 @@ _SYMBOL = rf"\\?[a-zA-Z]+{_SUBSCRIPT}'*"
 NAME = re.compile(
     rf"(?:\\text\s*\{{[^{{}}]*\}}|{_SYMBOL}|[A-Za-z][A-Za-z ]*)(?:\^\{{?-1\}}?)?"
     rf"(?:\s*\([a-zA-Z0-9, ]{{1,20}}\))?|\(\s*{_SYMBOL}(?:\s*,\s*{_SYMBOL})*\s*\)"
-    r"|\\frac\{d\^?[0-9]?[a-zA-Z]?\}\{d[a-zA-Z]\^?[0-9]?\}"
+    r"|\\frac\{\s*d\s*[a-zA-Z]\s*\}\{\s*d\s*[a-zA-Z]\s*\}"
 )
-_FUNCTION = re.compile(r"[a-zA-Z](?:\^\{?-1\}?)?\([a-zA-Z, ]+\)|y")
+# Names that are given to one thing: a function, and its derivative.
+_KINDS = {
+    "function": re.compile(r"[a-zA-Z](?:\^\{?-1\}?)?\([a-zA-Z,]+\)|y"),
+    "derivative": re.compile(r"[a-zA-Z]'(?:\([a-zA-Z]\))?|\\frac\{d[a-zA-Z]\}\{d[a-zA-Z]\}"),
+}
 # `m + n`, `\sin \theta`, `P(A)`, `\angle ABC`: names a quantity, and is no equation to be solved.
 _QUANTITY = re.compile(r"(?:[^0-9]|\([^()]*\)|_\{?[0-9]+\}?)+")
 
@@ -73,8 +77,10 @@ class Stated:
     values: tuple[str, ...]
 
     @property
-    def is_function(self) -> bool:
-        return self.name is not None and bool(_FUNCTION.fullmatch(self.name.replace(" ", "")))
+    def kind(self) -> str | None:
+        """What kind of thing the name is usual for."""
+        name = (self.name or "").replace(" ", "")
+        return next((kind for kind, usual in _KINDS.items() if usual.fullmatch(name)), None)
 
 
 def stated(found: Chain, *, quantities: bool = False) -> Stated | None:

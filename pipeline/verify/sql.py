@@ -15,7 +15,7 @@ says so in `detail` (`column_order`), so that one can see what `columns: any` wo
 
 Where LIMIT cuts through a group of ties, the answer may have been left with other ones than the
 reference: it is correct (`tie_at_limit`) if, without LIMIT, both give the same rows in the same
-groups of ties. A reference with LIMIT and without ORDER BY means the rows that it gave.
+groups of ties, and these are several. A reference with LIMIT and without ORDER BY means the rows that it gave.
 
 Two empty tables prove nothing. They are unjudged (`both_empty`), unless SQLite compiles the two
 queries to the same program (for DuckDB: unless they are the same text, but for white space, comments
@@ -40,6 +40,7 @@ from pydantic import Field
 
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify.arguments import Arguments
+from winnow.pipeline.verify.sandbox import SandboxUnavailable
 from winnow.pipeline.verify.sql_execution import extraction
 from winnow.pipeline.verify.sql_execution.executor import (
     BadDatabase,
@@ -52,6 +53,7 @@ from winnow.pipeline.verify.sql_execution.qatch import Overlap, overlap
 from winnow.pipeline.verify.sql_execution.reference import Reference, Session
 from winnow.pipeline.verify.sql_execution.statement import BadQuery, one_query, reference_queries
 
+ATTEMPTS = 2  # a sandbox that broke is started again
 EXECUTABLE_REWARD = 0.1
 MEBIBYTE = 2**20
 MAX_RESULT_BYTES = 32 * MEBIBYTE
@@ -59,7 +61,7 @@ _NOT_THE_QUERYS_FAULT = ("starved", "bad_database")
 
 
 class SQLArguments(Arguments):
-    database: str = Field(description="path of a SQLite or DuckDB file; it is only ever read")
+    database: str = Field(description="path of a SQLite or DuckDB file; a copy in memory is read")
     mode: Literal["ex", "qatch"] = Field(
         "ex",
         description="reward of an answer that runs but is wrong: 0.1 (ex), or how far its cells and "
@@ -92,15 +94,22 @@ class SQLQuery:
         self._executor.start("sqlite")
 
     def verify(self, completion: str, task: Task) -> Verdict:
-        """Judge the query in `completion` against `task.answer`. Raises BadArguments, and
-        SandboxUnavailable where nothing can be run."""
+        """Judge the query in `completion` against `task.answer`. Raises BadArguments."""
         args = SQLArguments.read(task.args)
+        for _ in range(ATTEMPTS):
+            try:
+                return self._verify(completion, task.answer, args)
+            except SandboxUnavailable as error:
+                reason = str(error)
+        return Verdict.unjudged(f"sandbox_unavailable: {reason}")
+
+    def _verify(self, completion: str, answer: str | None, args: SQLArguments) -> Verdict:
         budget = Budget(
             args.time_limit, args.row_limit, MAX_RESULT_BYTES, args.memory_limit * MEBIBYTE
         )
         try:
             session = Session(self._executor, Database(args.database), budget)
-            references, failed = _references(task.answer, session)
+            references, failed = _references(answer, session)
             query = extraction.query(completion, session.database.dialect)
             if not references:
                 return Verdict.unjudged(failed, query)

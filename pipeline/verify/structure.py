@@ -18,9 +18,11 @@ _ENVIRONMENT = re.compile(
     r"(?P<factor>[^,;&()\[\]]*)\\begin\{(?P<name>[a-zA-Z]+)\*?\}(?:\{[lcr| ]*\})?(?P<body>.*)\\end\{(?P=name)\*?\}",
     re.DOTALL,
 )
-_CONDITION = re.compile(r"\s*,?\s*&\s*(?:\\text\s*\{\s*(?:if|for|when|,)\s*\}|(?:if|for|when)\b)?\s*")
-MATRICES = frozenset("matrix pmatrix bmatrix Bmatrix smallmatrix array".split())
-ROWS = frozenset("aligned align gathered split".split())
+_CONDITION = re.compile(
+    r"\s*,?\s*&\s*(?:\\text\s*\{\s*(?:if|for|when|,)\s*\}|(?:if|for|when)\b)?\s*"
+)
+MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
+ROWS = frozenset(["aligned", "align", "gathered", "split"])
 _SIGNS = re.compile(r"\\pm(?![a-zA-Z])")
 _OPPOSITE = re.compile(r"\\mp(?![a-zA-Z])")
 _LISTED = re.compile(r"\\text\s*\{([^{}]*[,;][^{}]*)\}")

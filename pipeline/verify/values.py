@@ -129,7 +129,7 @@ def ratio(gold: Expression, answer: Expression) -> Fraction | Literal["unknown"]
 
 def number(expression: Expression) -> Fraction | None:
     """The real value of a constant as a Fraction, good to 40 digits; None where it has none."""
-    if expression.names or ("const", "inf") == expression.node:
+    if expression.names or expression.node == ("const", "inf"):
         return None
     if expression.node[0] == "num":
         return Fraction(expression.node[1])
@@ -305,10 +305,7 @@ class _Floats:
         function = _FLOAT_FUNCTIONS.get(name)
         if function is None:
             raise ValueError(name)
-        if name == "log":
-            result = cmath.log(x) / math.log(self.log_base)
-        else:
-            result = function(x)
+        result = cmath.log(x) / math.log(self.log_base) if name == "log" else function(x)
         if isinstance(result, complex) and result.imag == 0 and not isinstance(x, complex):
             result = result.real
         self.left_reals |= isinstance(result, complex)
@@ -395,7 +392,12 @@ class _Precise:
         if base and abs(mp.mag(base) * power) > MAX_MAGNITUDE * 4:
             raise Undefined
         exponent = node[2][1] if node[2][0] == "num" else None
-        if _is_odd_root(exponent) and isinstance(base, mp.mpf) and base < 0:
+        if (
+            exponent is not None
+            and _is_odd_root(exponent)
+            and isinstance(base, mp.mpf)
+            and base < 0
+        ):
             return _sign(exponent) * mp.power(-base, power)
         return mp.power(base, power)
 
@@ -417,8 +419,30 @@ class _Precise:
 
 
 _MP_NAMES = frozenset(
-    "sin cos tan cot sec csc asin acos atan acot sinh cosh tanh asinh acosh atanh exp cbrt floor "
-    "ceil factorial binomial".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "asin",
+        "acos",
+        "atan",
+        "acot",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "exp",
+        "cbrt",
+        "floor",
+        "ceil",
+        "factorial",
+        "binomial",
+    ]
 )
 _GROWING = frozenset({"exp", "factorial", "binomial", "cis", "sinh", "cosh"})
 _MP_FUNCTIONS: dict[str, Callable[..., Any]] = {

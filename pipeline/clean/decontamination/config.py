@@ -72,7 +72,7 @@ class DecontaminateConfig(BaseModel):
         description="semantic: cosine from which an evaluation item is a neighbour",
     )
     semantic_confirm: _Share = Field(
-        default=0.35,
+        default=0.4,
         description="semantic: similarity of wording (0 to 1) that a neighbour must reach as well",
     )
     semantic_numbers: _Share = Field(

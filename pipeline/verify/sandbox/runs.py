@@ -55,7 +55,7 @@ class Run:
             status = "output_limit"
         elif late:
             status = "starved" if waited else "time_limit"
-        elif code == -9 and self.exit["cpu"] > limits.cpu_seconds - 0.2:
+        elif code == -9 and self.exit["cpu"] > limits.cpu_seconds / 2:
             status = "time_limit"
         elif code == -9 and killed == "leader":  # otherwise it was ending by itself
             error = "ended with its leader"

@@ -35,7 +35,7 @@ _ENDS: dict[str, Status] = {
 # The clock inside stops a query at its limit; the kernel's limit is for what does not look at it.
 _SPARE_SECONDS = 1
 _SPARE_BYTES = 768 * 2**20  # address space that the engines map beyond the memory that they use
-_OPEN_BYTES = 2 * 2**30  # of databases that stay in the sandbox
+MAX_BYTES = 2 * 2**30  # of one database, and of all that stay in the sandbox
 _KEPT = 512  # results
 _KEPT_CELLS = 2_000_000
 _MAGIC_BYTES = 16
@@ -90,10 +90,12 @@ class Database:
             reason = getattr(error, "strerror", None) or str(error)
             raise BadDatabase(f"{self.path.name}: {reason}") from None
         self.size = found.st_size
+        if self.size > MAX_BYTES:
+            raise BadDatabase(f"{self.path.name}: larger than {MAX_BYTES / 2**30:g} GiB")
         self.identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
         if magic == b"SQLite format 3\0" or not magic:
             self.dialect: Dialect = "sqlite"
-            unfinished = ("-wal", "-journal")
+            unfinished: tuple[str, ...] = ("-wal", "-journal")
         elif magic[8:12] == b"DUCK":
             self.dialect = "duckdb"
             unfinished = (".wal",)
@@ -176,7 +178,7 @@ class Executor:
         box = self.start(database.dialect)
         inside = self._inside[database.dialect]
         if database.identity not in inside:
-            if inside and sum(inside.values()) + database.size > _OPEN_BYTES:
+            if inside and sum(inside.values()) + database.size > MAX_BYTES:
                 box.close()  # copies go with it
                 inside.clear()
             inside[database.identity] = database.size

@@ -12,7 +12,9 @@ import pytest
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import get_verifier
 from winnow.pipeline.verify.arguments import BadArguments
+from winnow.pipeline.verify.sandbox import Sandbox, SandboxUnavailable
 from winnow.pipeline.verify.sql import SQLQuery
+from winnow.pipeline.verify.sql_execution import executor
 from winnow.pipeline.verify.worker_pool import TimedVerdict, VerifierPool
 
 VERIFIER = SQLQuery()
@@ -216,6 +218,40 @@ def test_files_that_are_no_database(tmp_path: Path, sqlite_file: Path, duckdb_fi
         torn.write_bytes(whole.read_bytes()[:20] + b"\xff" * 5000)
         assert "bad_" in detail(torn)
     assert detail(tmp_path / "with\0nul").startswith("bad_database")
+
+
+def test_a_database_that_is_too_large(sqlite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "MAX_BYTES", 4096)
+    found = judge("SELECT 1", "SELECT 1", sqlite_file)
+    assert (found.verdict, found.detail) == (
+        "unjudged",
+        f"bad_database: {sqlite_file.name}: larger than 3.8147e-06 GiB",
+    )
+
+
+def test_databases_make_room_for_each_other(
+    sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox is started anew where its copies would take too much memory."""
+    monkeypatch.setattr(executor, "MAX_BYTES", sqlite_file.stat().st_size * 5 // 2)
+    verifier = SQLQuery()
+    for number in range(5):
+        copy = tmp_path / f"{number}.sqlite"
+        copy.write_bytes(sqlite_file.read_bytes())
+        task = Task([], "SELECT name FROM runner", {"database": str(copy)})
+        assert verifier.verify("SELECT name FROM runner", task).verdict == "correct"
+
+
+def test_without_a_sandbox_nothing_is_judged(
+    sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> None:
+        raise SandboxUnavailable("no user namespaces")
+
+    monkeypatch.setattr(Sandbox, "start", unavailable)
+    task = Task([], "SELECT 1", {"database": str(sqlite_file)})
+    found = SQLQuery().verify("SELECT 1", task)
+    assert (found.verdict, found.detail) == ("unjudged", "sandbox_unavailable: no user namespaces")
 
 
 def test_changes_that_are_not_yet_in_the_file(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from winnow.pipeline.verify import get_verifier, self_test
+from winnow.pipeline.contracts import Verdict
+from winnow.pipeline.verify import extract, get_verifier, self_test
 from winnow.pipeline.verify import sql as verifier
 from winnow.pipeline.verify.sql_execution import (
     comparison,
@@ -181,8 +182,8 @@ def permuted_columns(patch: Patch) -> None:
 def permuted_without_rows(patch: Patch) -> None:
     """Columns compared one by one instead of row by row."""
     patch.set(reference.Reference, "accepts", lambda self, rows, any_columns=False: (
-        any_columns and bool(reference.permutations(rows, self.result.rows))
-    ) or reference.same_rows(rows, self.result.rows))  # fmt: skip
+        any_columns and bool(comparison.permutations(rows, self.result.rows))
+    ) or comparison.same_rows(rows, self.result.rows))  # fmt: skip
 
 
 def only_columns_are_keys(patch: Patch) -> None:
@@ -207,6 +208,17 @@ def only_numbers_and_names_are_keys(patch: Patch) -> None:
 
 def order_in_the_answer_does_not_count(patch: Patch) -> None:
     patch.set(ordering, "is_ordered", never)
+
+
+def only_one_group(patch: Patch) -> None:
+    """A row beside the tied ones, which makes two groups of every one."""
+    original = reference.Session._groups
+
+    def groups(self: reference.Session, *args: Any) -> Any:
+        found = original(self, *args)
+        return found if found is None else [[], *found]
+
+    patch.set(reference.Session, "_groups", groups)
 
 
 def first_reference_only(patch: Patch) -> None:
@@ -244,9 +256,14 @@ def worker(*changes: tuple[str, str]) -> Removal:
     return lambda patch: patch.worker(*changes)
 
 
+def no_luck(patch: Patch) -> None:
+    patch.set(statement, "_LUCK", set())
+    patch.worker(('    *("random", "randomblob"),\n', ""))
+
+
 RULES: dict[str, Removal] = {
-    "thinking is cut off": constant(extraction.extract, "after_thinking", lambda text: text),
-    "answer tags go first": constant(extraction.extract, "last_tagged", nothing),
+    "thinking is cut off": constant(extract, "after_thinking", lambda text: text),
+    "answer tags go first": constant(extract, "last_tagged", nothing),
     "sql tags": constant(extraction, "_last_between", nothing),
     "blocks marked sql": constant(extraction, "_LABELS", frozenset({"python"})),
     "code blocks": constant(extraction, "_in_block", nothing),
@@ -264,20 +281,16 @@ RULES: dict[str, Removal] = {
     "a query and nothing else": constant(
         statement, "_FIRST_WORDS", (*statement._FIRST_WORDS, "EXPLAIN")
     ),
-    "no luck": lambda patch: (
-        patch.set(statement, "_LUCK", set()),
-        patch.worker(('    *("random", "randomblob"),\n', "")),
-    )[0],
+    "no luck": no_luck,
     "no PRAGMA as a table": worker(
         ("        return sqlite3.SQLITE_DENY\n", "        return sqlite3.SQLITE_OK\n")
     ),
-    "time limit": worker(
-        ("        return time.process_time() > self._processor or (", "        return False and ("),
-        ("SQLITE_STEPS = 2_000", "SQLITE_STEPS = 2**31 - 1"),
+    "more than its time is the query's fault": constant(
+        verifier, "_NOT_THE_QUERYS_FAULT", ("starved", "bad_database", "time_limit")
     ),
     "row limit": worker(('if len(rows) > request["rows"]:', "if False:")),
     "an error is wrong": lambda patch: patch.set(
-        verifier, "_wrong", lambda detail, args, answer: verifier.Verdict.unjudged(detail)
+        verifier, "_wrong", lambda detail, args, answer: Verdict.unjudged(detail)
     ),
     "a failing reference is ignored where another runs": first_reference_only,
     "a failing reference is no reference": constant(
@@ -310,6 +323,7 @@ RULES: dict[str, Removal] = {
     "ties by output columns": only_numbers_and_names_are_keys,
     "ties by other keys": only_columns_are_keys,
     "ties at LIMIT": constant(reference.Session, "chose_other_ties", never),
+    "ties at LIMIT are among other rows": only_one_group,
     "ties at LIMIT have the same rows behind them": constant(
         reference.Session,
         "chose_other_ties",

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ def test_tokens(text: str, dialect: Dialect, expected: list[str]) -> None:
 def test_tokens_lose_nothing_but_space_and_comments(text: str) -> None:
     for dialect in ("sqlite", "duckdb"):
         end = 0
-        for token in tokens(text, dialect):  # type: ignore[arg-type]
+        for token in tokens(text, dialect):
             assert text[token.start : token.end] == token.text
             gap = text[end : token.start]
             assert not gap.strip() or gap.lstrip().startswith(("--", "/*"))
@@ -143,7 +144,7 @@ def test_the_query_in_an_answer(text: str, expected: str | None) -> None:
 @settings(deadline=None)
 def test_any_text_can_be_looked_at(text: str) -> None:
     for dialect in ("sqlite", "duckdb"):
-        found = query(text, dialect)  # type: ignore[arg-type]
+        found = query(text, dialect)
         assert found is None or (found and found.strip() == found)
 
 
@@ -165,7 +166,7 @@ def test_no_text_is_slow_to_look_at(text: Callable[[int], str]) -> None:
     """Work that grew with the square of the length would take many minutes here."""
     made = text(MAX_TEXT)[:MAX_TEXT]
     for dialect in ("sqlite", "duckdb"):
-        query(made, dialect)  # type: ignore[arg-type]
+        query(made, dialect)
 
 
 def test_one_query() -> None:
@@ -221,8 +222,8 @@ def test_is_ordered(text: str, ordered: bool) -> None:
         ("SELECT a FROM t ORDER BY b LIMIT 3 OFFSET 1", ["a"],
          "SELECT a, (b) AS winnow_key_0 FROM t ORDER BY b LIMIT 3 OFFSET 1", (1,)),
         ("SELECT a, b FROM t WHERE c = 1 GROUP BY a ORDER BY max(c) COLLATE nocase ASC, b, sum(c)",
-         ["a", "b"], "SELECT a, b, (max(c)) AS winnow_key_0, (sum(c)) AS winnow_key_1 FROM t WHERE "
-         "c = 1 GROUP BY a ORDER BY max(c) COLLATE nocase ASC, b, sum(c)", (2, 1, 3)),
+         ["a", "b"], ("SELECT a, b, (max(c)) AS winnow_key_0, (sum(c)) AS winnow_key_1 FROM t WHERE "
+         "c = 1 GROUP BY a ORDER BY max(c) COLLATE nocase ASC, b, sum(c)"), (2, 1, 3)),
         ("SELECT a IS DISTINCT FROM b FROM t ORDER BY b", ["x"],
          "SELECT a IS DISTINCT FROM b, (b) AS winnow_key_0 FROM t ORDER BY b", (1,)),
         ("WITH x AS (SELECT * FROM t) SELECT a FROM x ORDER BY b", ["a"],
@@ -301,7 +302,6 @@ def test_keys_against_sqlite_on_random_tables() -> None:
             f"SELECT dense_rank() OVER (ORDER BY {over}) FROM t ORDER BY {over}"
         ).fetchall()
         keys = [tuple(row[key] for key in found.keys) for row in given_rows]
-        for (one, other), (rank, next_rank) in zip(
-            zip(keys, keys[1:], strict=False), zip(ranks, ranks[1:], strict=False), strict=False
-        ):
+        # (LIMIT has left fewer keys than there are ranks.)
+        for (one, other), (rank, next_rank) in zip(pairwise(keys), pairwise(ranks), strict=False):
             assert (one == other) == (rank == next_rank), (text, keys)

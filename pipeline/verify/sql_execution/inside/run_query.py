@@ -90,7 +90,7 @@ def _sqlite(request: dict[str, Any], clock: Clock) -> dict[str, Any]:
 
     # Bytes that are not UTF-8 stand in many real databases; this keeps them apart.
     as_text: list[Callable[[bytes], object]] = [
-        str,  # type: ignore[list-item] # means: decode in C
+        str,  # means: decode in C
         lambda data: data.decode("utf-8", "surrogateescape"),
     ]
     for factory in as_text:

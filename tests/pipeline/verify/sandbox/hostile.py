@@ -245,7 +245,7 @@ PROGRAMS = [
     wrong("socket to the outside",
         "import socket\ndef f(): socket.create_connection(('192.0.2.1', 80), 1)", "error: "),
     wrong("abstract socket",
-        "import socket\ndef f():\n    s = socket.socket(socket.AF_UNIX)\n    s.connect('\\0winnow-test')",
+        "import socket\ndef f():\n    s = socket.socket(socket.AF_UNIX)\n    s.connect('\\0winnow-{pid}')",
         "error: PermissionError"),
     wrong("kills its parent",
         "import os\ndef f():\n    for pid in (os.getppid(), {pid}, {parent}):\n"
@@ -339,7 +339,7 @@ def judged(folder: Path) -> Iterator[dict[str, Any]]:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.settimeout(0)
     abstract = socket.socket(socket.AF_UNIX)
-    abstract.bind("\0winnow-test")
+    abstract.bind(f"\0winnow-{os.getpid()}")
     abstract.listen()
     abstract.setblocking(False)
     places = {

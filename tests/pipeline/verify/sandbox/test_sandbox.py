@@ -24,7 +24,7 @@ from winnow.pipeline.verify.sandbox import client as sandbox_client
 from winnow.pipeline.verify.sandbox.inside import child
 
 HERE = Path(__file__).parent
-WORKER = '''
+WORKER = """
 import os, sys, time, json, random
 
 def main(payload):
@@ -53,7 +53,7 @@ def linked(payload):
     os.write(5, payload)
     return os.read(5, 100)
 def wait(payload): return os.read(5, 100)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,9 @@ def test_every_protection_is_tried_and_told() -> None:
     found = protections()
     assert found.runs_untrusted_code, found.missing
     assert len(found.rows) == len(found.each) >= 20
-    assert all(row[2] == "yes" or not one.needed for row, one in zip(found.rows, found.each, strict=True))
+    assert all(
+        row[2] == "yes" or not one.needed for row, one in zip(found.rows, found.each, strict=True)
+    )
 
 
 def test_a_protection_that_does_not_hold_is_found(
