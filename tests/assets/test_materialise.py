@@ -34,7 +34,7 @@ def test_makes_every_stage_and_passes_every_check(made: Any) -> None:
     assert made.result.success
     assert set(data_versions(made.result)) == set(STAGES)
     checks = made.result.get_asset_check_evaluations()
-    assert len(checks) == 18
+    assert len(checks) == 20
     assert [(c.asset_key, c.check_name, c.description) for c in checks if not c.passed] == []
 
 

@@ -56,6 +56,7 @@ class Run:
         elif late:
             status = "starved" if waited else "time_limit"
         elif code == -9 and self.exit["cpu"] > limits.cpu_seconds / 2:
+            # The kernel counts ticks for the limit and time for us; they differ by some tenths.
             status = "time_limit"
         elif code == -9 and killed == "leader":  # otherwise it was ending by itself
             error = "ended with its leader"

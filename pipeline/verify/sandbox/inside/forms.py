@@ -186,7 +186,7 @@ def _decode_array(_: Any, node: Node) -> Any:
 def _decode_method(_: Any, node: Node) -> Any:
     name = node[2]
     method = TYPES[node[1]].__dict__[name]
-    if not isinstance(method, METHODS) or (name.startswith("_") and not name.endswith("__")):
+    if not isinstance(method, METHODS) or name.startswith("_"):
         raise Malformed("no method")
     return method
 

@@ -127,8 +127,9 @@ class Encoder:
             return self.borders.export(value) if name is None else ["T", name]
         if kind is types.BuiltinFunctionType and value in FUNCTION_NAMES:
             return ["N", FUNCTION_NAMES[value]]
-        if kind in METHODS and value.__objclass__ in TYPE_NAMES:
-            return ["m", TYPE_NAMES[value.__objclass__], value.__name__]
+        if kind in METHODS and not value.__name__.startswith("_"):
+            if (name := TYPE_NAMES.get(value.__objclass__)) is not None:
+                return ["m", name, value.__name__]
         shared = self.borders.shared_class(kind.__name__)
         if shared is not None and kind.__qualname__ == kind.__name__:
             if isinstance(value, enum.Enum):

@@ -1,6 +1,7 @@
 """The filter over system calls, run step by step as the kernel would (man 2 seccomp)."""
 
 import errno
+import os
 import platform
 import re
 import struct
@@ -21,7 +22,7 @@ HEADER_X86 = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     name = str(request.param)
     uname = platform.uname()._replace(machine=name)
-    monkeypatch.setattr(system_calls.os, "uname", lambda: uname)
+    monkeypatch.setattr(os, "uname", lambda: uname)
     return name
 
 
