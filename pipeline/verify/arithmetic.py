@@ -145,8 +145,8 @@ def _integer_root(value: int, index: int) -> int | None:
 
 
 def called(name: str, arguments: tuple[Node, ...]) -> Node:
-    if all(argument[0] == "num" for argument in arguments) and name in _EXACT:
-        value = _EXACT[name](*(argument[1] for argument in arguments))
+    if all(argument[0] == "num" for argument in arguments) and name in EXACT:
+        value = EXACT[name](*(argument[1] for argument in arguments))
         if value is not None:
             return _checked(value)
     return ("call", name, arguments)
@@ -177,7 +177,7 @@ def _integers(function: Callable[..., int]) -> Callable[..., Rational | None]:
     return exact
 
 
-_EXACT: dict[str, Callable[..., Rational | None]] = {
+EXACT: dict[str, Callable[..., Rational | None]] = {
     "factorial": _factorial,
     "binomial": _binomial,
     "abs": abs,

@@ -8,7 +8,7 @@ luckiest of several readings would reward answers that say several things. The o
    those that only commas, "and", "or" or a name ("and $y =$") separate from it, and those
    after which nothing was worked out or taken back,
 3. the last `#### x`,
-4. the last "answer is x", "answer: x" or "answer = x" (`ANNOUNCED`, `HEADING`, `HAN`).
+4. the last "answer is x", "answer: x" or "answer = x" or, in Chinese, 答案是 x.
 
 What a text without any of them says is the caller's to decide. Text inside `<think>...</think>` is
 not looked at, unless nothing follows it; nor are end-of-text tokens, nor what a base model goes on
@@ -18,6 +18,7 @@ number of marks in it.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 Form = Literal["tag", "boxed", "hashes", "phrase"]
@@ -41,14 +42,11 @@ _CHECKING = re.compile(
 
 # What follows the word "answer" where an answer is announced: perhaps "(in dollars)", perhaps "to
 # the question", then "is", ":" or "=".
-ANNOUNCED = re.compile(
-    r"answers?\b[*_\s]{{0,4}}(?:\([^()\n]{{1,40}}\)[*_\s]{{0,4}})?"
-    r"(?:(?:to|for)\b[^.:\n=]{{1,120}}?\b(?=is\b|are\b))?"
-    r"(?:(?:is|are|would be|will be|should be|must be)\b(?!\s+(?:{})\b)"
-    r"(?:\s+(?:therefore|thus|then|simply|just|indeed|given by|equal to))?\s*:?|:|=)".format(
-        "|".join(COMMENTS)
-    ),
-    re.IGNORECASE,
+_ANNOUNCED = (
+    r"answers?\b[*_\s]{0,4}(?:\([^()\n]{1,40}\)[*_\s]{0,4})?"
+    r"(?:(?:to|for)\b[^.:\n=]{1,120}?\b(?=is\b|are\b))?"
+    r"(?:(?:is|are|would be|will be|should be|must be)\b(?!\s+(?:%s)\b)"
+    r"(?:\s+(?:therefore|thus|then|simply|just|indeed|given by|equal to))?\s*:?|:|=)"
 )
 HEADING = re.compile(r"answer[*_ \t]*$", re.IGNORECASE | re.MULTILINE)
 _BEFORE_HEADING = re.compile(r"[#*_ \t]*(?:the[ ])?(?:final[ ])?", re.IGNORECASE)
@@ -142,11 +140,16 @@ def _last_mark(text: str, start: int) -> int:
     at = lowered.rfind("answer", start)
     while at >= 0 and at > best:
         if not (at and text[at - 1].isalnum()) and not _CHECKING.search(text, max(at - 30, 0), at):
-            announced = ANNOUNCED.match(text, at) or _heading(text, at)
+            announced = _announced(COMMENTS).match(text, at) or _heading(text, at)
             if announced:
                 return max(best, announced.end())
         at = lowered.rfind("answer", start, at)
     return best
+
+
+@lru_cache(maxsize=4)
+def _announced(comments: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(_ANNOUNCED % "|".join(comments), re.IGNORECASE)
 
 
 def _heading(text: str, at: int) -> re.Match[str] | None:

@@ -172,7 +172,12 @@ def _coefficients(text: str) -> dict[int, int] | None:
     at = 0
     while at < len(text):
         term = _TERMS.match(text, at)
-        if not term or not (term[2] or term[3]) or (term[4] and not term[3]) or (at and not term[1]):
+        if (
+            not term
+            or not (term[2] or term[3])
+            or (term[4] and not term[3])
+            or (at and not term[1])
+        ):
             return None
         exponent = int(term[4] or 1) if term[3] else 0
         value = int(term[2] or 1) * (-1 if term[1] == "-" else 1)

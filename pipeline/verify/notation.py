@@ -95,6 +95,9 @@ _WRAPPED = re.compile(
     r"(?:\\text\s*)?\{([^{}a-zA-Z,;]*|\s*[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*)\}"
 )
 _LEADING = re.compile(r"^(?:=|:|\\approx(?![a-zA-Z])|\\in(?![a-zA-Z]))\s*")
+_TWO_NUMBERS = re.compile(r"(?<=[0-9]) +(?=[0-9])")  # 1 2 is not 12
+# x^{2}3 is a product, and x^23 may be meant as a power.
+_BRACED = re.compile(r"\{([0-9A-Za-z])\}(?![0-9])")
 _SPACED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3}(?: [0-9]{3})+)(?![0-9])")
 
 
@@ -135,11 +138,10 @@ def key(text: str) -> str:
         text = _TEXT.sub(r"\1", text)
     if " " in text:
         text = _SPACED_GROUPS.sub(_joined_digits, text)
-        text = re.sub(r"(?<=[0-9]) +(?=[0-9])", "_ ", text)  # two numbers are not one
+        text = _TWO_NUMBERS.sub("_ ", text)
         text = "".join(text.split())
     text = text.rstrip(".,;")
-    # x^{2}3 is a product, and x^23 may be meant as a power.
-    return re.sub(r"\{([0-9A-Za-z])\}(?![0-9])", r"\1", text) if "{" in text else text
+    return _BRACED.sub(r"\1", text) if "{" in text else text
 
 
 def words(text: str) -> str:

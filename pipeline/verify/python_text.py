@@ -23,10 +23,10 @@ from dataclasses import dataclass
 
 from winnow.pipeline.verify.extract import after_thinking
 
-MAX_TEXT = 400_000  # characters of an answer that are looked at, from its end
+MAX_TEXT = 200_000  # characters of an answer that are looked at, from its end
 _MAX_FENCES = 200
 _MAX_CUTS = 200
-_MAX_PARSED = 2_000_000  # characters, over all the ends that are tried
+_MAX_PARSED = 600_000  # characters, over all the ends that are tried
 
 _FENCE = re.compile(r"^([ \t]*(?:>[ \t]?)*)(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
 _SAYS_NOTHING = {"", "code", "text", "txt", "plaintext", "plain"}
@@ -163,7 +163,7 @@ def _is_python(language: str) -> bool:
 
 def _body(text: str, margin: str) -> str:
     """The lines of a block without the margin that its fence stands in (a list, a quotation)."""
-    lines = text.removeprefix("\n").split("\n")
+    lines = text.removeprefix("\n").removesuffix("\n").split("\n")
     if margin:
         lines = [
             line[len(margin) :] if line.startswith(margin) else line.lstrip(" \t>")

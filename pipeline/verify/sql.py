@@ -4,29 +4,32 @@ The reference is one accepted query, or a JSON list of them: an answer that give
 one that runs is correct. A reference that fails, or exceeds the limits that hold for answers, is
 ignored where another one runs, and leaves the row unjudged (`bad_reference: why`) where none does.
 
-When two results are the same table is defined in `sql_execution.comparison`: NULLs, numbers within a
-tolerance, duplicates count, names of columns do not. Rows count in order only where the reference
+When two results are the same table is defined in `sql_execution.comparison`: NULLs, numbers within
+a tolerance, duplicates count, names of columns do not. Rows count in order only where the reference
 has an ORDER BY of its own, and then ties may come in any order (`sql_execution.ordering`).
 
-The order of columns counts (`columns: ordered`), as in BIRD's and unlike in Spider's evaluation,
-which looks for any permutation that fits: on the few rows of a typical answer a swapped pair of
-numbers (the minimum for the maximum) would pass as right. A wrong answer that only differs in this
-says so in `detail` (`column_order`), so that one can see what `columns: any` would change.
+The order of columns counts (`columns: ordered`), as in the evaluation of BIRD (Li et al. 2023) and
+unlike in Spider's (Zhong et al. 2020), which looks for any permutation that fits: on the few rows
+of a typical answer a swapped pair of numbers (the minimum for the maximum) would pass as right. A
+wrong answer that only differs in this says so in `detail` (`column_order`), so that one can see
+what `columns: any` would change.
 
 Where LIMIT cuts through a group of ties, the answer may have been left with other ones than the
 reference: it is correct (`tie_at_limit`) if, without LIMIT, both give the same rows in the same
-groups of ties, and these are several. A reference with LIMIT and without ORDER BY means the rows that it gave.
+groups of ties, and these are several. A reference with LIMIT and without ORDER BY means the rows
+that it gave.
 
 Two empty tables prove nothing. They are unjudged (`both_empty`), unless SQLite compiles the two
-queries to the same program (for DuckDB: unless they are the same text, but for white space, comments
-and the case of words): then they give the same rows on every database of this schema, and the answer
-is correct, with the same detail. Tables of nothing but zeros and NULLs, which is what counts and sums over no rows give,
-are compared as any other; a correct one is marked (`nothing_found`).
+queries to the same program (for DuckDB: unless they are the same text, but for white space,
+comments and the case of words): then they give the same rows on every database of this schema, and
+the answer is correct, with the same detail. Tables of nothing but zeros and NULLs, which is what
+counts and sums over no rows give, are compared as any other; a correct one is marked
+(`nothing_found`).
 
 Reward, by `mode` (Think2SQL, arXiv 2504.15077; the released code's "small update"): 0 where the
 answer does not run; 1 where it is correct; else `ex` gives 0.1 for running, and `qatch` the mean of
-three overlaps (`sql_execution.qatch`), but at least 0.1. The verdict is by EX in both modes, so that
-a wrong answer can have a reward above 0. `parts`: `ex`, `executable`, and in mode `qatch`
+three overlaps (`sql_execution.qatch`), but at least 0.1. The verdict is by EX in both modes, so
+that a wrong answer can have a reward above 0. `parts`: `ex`, `executable`, and in mode `qatch`
 `cell_precision`, `cell_recall` and `tuple_cardinality`.
 
 Answers that try anything but reading are wrong (`forbidden: what`), and so are those that exceed a

@@ -42,7 +42,7 @@ _BASED = re.compile(
     r"(?P<sign>-?)(?P<digits>(?=[A-Z]*[0-9])[0-9A-Z][0-9A-Za-z]*(?:\.[0-9A-Za-z]+)?)"
     r"(?:_\{?(?:\\text\{)?(?P<base>[0-9]+|[a-z]+)\}*|\(?base-?(?P<said>[0-9]+)\)?)"
 )
-_NUMBER_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+NUMBER_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
                  "nine": 9, "ten": 10}  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def _based(text: str) -> tuple[str, int] | None:
     if match is None:
         return None
     base = match["base"] or match["said"]
-    number = int(base) if base.isdigit() else _NUMBER_BASES.get(base)
+    number = int(base) if base.isdigit() else NUMBER_BASES.get(base)
     if number is None or not 2 <= number <= 36:
         return (match["sign"] + match["digits"], 0)
     return (match["sign"] + match["digits"].upper(), number)

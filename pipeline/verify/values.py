@@ -412,40 +412,37 @@ class _Precise:
                 raise Undefined
             base = {"ln": None, "log": self.log_base, "lg": 10}[name]
             return mp.log(x) if base in (None, math.e) else mp.log(x) / mp.log(base)
-        function = getattr(mp, name, None) if name in _MP_NAMES else _MP_FUNCTIONS.get(name)
+        function = NUMERIC.get(name)
         if function is None:
             raise Undefined
-        return function(*arguments) if name in _MP_NAMES else function(mp, *arguments)
+        return function(mp, *arguments)
 
 
-_MP_NAMES = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "asin",
-        "acos",
-        "atan",
-        "acot",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "exp",
-        "cbrt",
-        "floor",
-        "ceil",
-        "factorial",
-        "binomial",
-    ]
-)
 _GROWING = frozenset({"exp", "factorial", "binomial", "cis", "sinh", "cosh"})
-_MP_FUNCTIONS: dict[str, Callable[..., Any]] = {
+# Functions with many digits. (Those that floats lack are only evaluated here.)
+NUMERIC: dict[str, Callable[..., Any]] = {
+    "sin": lambda mp, x: mp.sin(x),
+    "cos": lambda mp, x: mp.cos(x),
+    "tan": lambda mp, x: mp.tan(x),
+    "cot": lambda mp, x: mp.cot(x),
+    "sec": lambda mp, x: mp.sec(x),
+    "csc": lambda mp, x: mp.csc(x),
+    "asin": lambda mp, x: mp.asin(x),
+    "acos": lambda mp, x: mp.acos(x),
+    "atan": lambda mp, x: mp.atan(x),
+    "acot": lambda mp, x: mp.acot(x),
+    "sinh": lambda mp, x: mp.sinh(x),
+    "cosh": lambda mp, x: mp.cosh(x),
+    "tanh": lambda mp, x: mp.tanh(x),
+    "asinh": lambda mp, x: mp.asinh(x),
+    "acosh": lambda mp, x: mp.acosh(x),
+    "atanh": lambda mp, x: mp.atanh(x),
+    "exp": lambda mp, x: mp.exp(x),
+    "cbrt": lambda mp, x: mp.cbrt(x),
+    "floor": lambda mp, x: mp.floor(x),
+    "ceil": lambda mp, x: mp.ceil(x),
+    "factorial": lambda mp, x: mp.factorial(x),
+    "binomial": lambda mp, x, y: mp.binomial(x, y),
     "abs": lambda mp, x: abs(x),
     "cis": lambda mp, x: mp.expj(x),
     "max": lambda mp, *xs: max(xs),

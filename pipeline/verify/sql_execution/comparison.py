@@ -2,8 +2,8 @@
 
 Cells: NULL equals NULL only. Numbers are compared by value, whatever their type (1 is 1.0 and, in
 DuckDB, true); two of which one is no whole number may differ by 1e-6 of the larger or by 1e-9, for
-sums come out otherwise in another order. Text is compared to the letter and is no number ('1' is not
-1). A date is its midnight. Blobs, lists and structs are compared exactly.
+sums come out otherwise in another order. Text is compared to the letter and is no number ('1' is
+not 1). A date is its midnight. Blobs, lists and structs are compared exactly.
 
 Rows are a multiset: duplicates count. Where the reference orders, groups of ties follow each other
 (`ordering`). Names of columns do not count, their order does.

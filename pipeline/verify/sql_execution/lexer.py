@@ -87,7 +87,7 @@ def tokens(text: str, dialect: Dialect, start: int = 0) -> Iterator[Token]:
 
 
 def statements(text: str, dialect: Dialect) -> list[list[Token]]:
-    """The tokens of each statement of `text`, which semicolons separate; empty ones do not count."""
+    """The tokens of each statement of `text`; semicolons separate them, empty ones do not count."""
     found: list[list[Token]] = [[]]
     for token in tokens(text, dialect):
         if token.is_sign(";"):

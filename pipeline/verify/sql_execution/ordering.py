@@ -1,8 +1,8 @@
 """What the top-level ORDER BY of a query says about the order of its rows.
 
-Rows that are equal under the keys may come in any order. To know which are, the keys of every row are
-needed: `keyed` writes a query that gives them as further columns. It gives up (None) where it cannot
-be sure; then the rows count in exactly the order in which they came:
+Rows that are equal under the keys may come in any order. To know which are, the keys of every row
+are needed: `keyed` writes a query that gives them as further columns. It gives up (None) where it
+cannot be sure; then the rows count in exactly the order in which they came:
 
 - a key that is no output column, in a query with DISTINCT, GROUP BY ALL, QUALIFY or a set operation
   (a further column could change the rows),
@@ -24,8 +24,8 @@ _KEY = "winnow_key_"
 
 @dataclass(frozen=True)
 class Keyed:
-    """`query` gives the rows of the original with further columns behind them (none where `is_same`).
-    Rows tie where the columns `keys` are equal."""
+    """`query` gives the rows of the original with further columns behind them (none where
+    `is_same`). Rows tie where the columns `keys` are equal."""
 
     query: str
     keys: tuple[int, ...]
@@ -38,8 +38,8 @@ def is_ordered(query: str, dialect: Dialect) -> bool:
 
 
 def unlimited(query: str, dialect: Dialect) -> tuple[str, int] | None:
-    """`query`, which has an ORDER BY, without its LIMIT and OFFSET, and the OFFSET (0 where there is
-    none). None where it has no LIMIT, or OFFSET is no plain number."""
+    """`query`, which has an ORDER BY, without its LIMIT and OFFSET, and the OFFSET (0 where there
+    is none). None where it has no LIMIT, or OFFSET is no plain number."""
     parts = _parts(query, dialect)
     if parts is None or not parts.limit or (offset := _offset(parts.limit)) is None:
         return None

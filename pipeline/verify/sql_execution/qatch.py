@@ -9,8 +9,8 @@ rows:
     cell recall        = |T & P| / |T|
     tuple cardinality  = min(|t|, |p|) / max(|t|, |p|)
 
-Both tables empty: 1 each; only one of them: 0 each. Think2SQL (arXiv 2504.15077) rewards their mean.
-Cells are the same where `comparison` says so, so that with numbers that are close the two
+Both tables empty: 1 each; only one of them: 0 each. Think2SQL (arXiv 2504.15077) rewards their
+mean. Cells are the same where `comparison` says so, so that with numbers that are close the two
 intersections may differ in size.
 """
 

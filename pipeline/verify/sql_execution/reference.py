@@ -25,8 +25,8 @@ class Reference:
     groups: list[list[Row]] | None
 
     def accepts(self, rows: Sequence[Row], *, any_columns: bool = False) -> bool:
-        """Whether `rows` are its rows, in an order that it allows; with `any_columns`, perhaps after
-        a permutation of their columns."""
+        """Whether `rows` are its rows, in an order that it allows; with `any_columns`, perhaps
+        after a permutation of their columns."""
         if self.groups is None:
             fits = same_rows(rows, self.result.rows)
         else:
@@ -77,8 +77,8 @@ class Session:
         return Reference(query, result, groups)
 
     def chose_other_ties(self, query: str, result: Result, reference: Reference) -> bool:
-        """Whether `query` differs from the reference only in which of several tied rows its LIMIT has
-        left: without LIMIT, both give the same rows, in the same groups of ties."""
+        """Whether `query` differs from the reference only in which of several tied rows its LIMIT
+        has left: without LIMIT, both give the same rows, in the same groups of ties."""
         if len(result.rows) != len(reference.result.rows):
             return False
         of_answer = ordering.unlimited(query, self.database.dialect)

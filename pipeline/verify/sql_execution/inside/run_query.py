@@ -6,8 +6,8 @@ DuckDB opens it read-only with external access off and its configuration locked,
 statement is ever executed. Nothing is written to disk, temporary files included.
 
 In: JSON `{"engine", "path", "query", "seconds", "rows", "bytes", "memory_bytes"}`.
-Out: JSON `{"status", "message", "columns", "rows", "program"}`, see `run`. Cells are JSON values, or
-`{"type": value}` for what JSON has not.
+Out: JSON `{"status", "message", "columns", "rows", "program"}`, see `run`. Cells are JSON values,
+or `{"type": value}` for what JSON has not.
 """
 
 import contextlib
@@ -75,8 +75,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class Clock:
-    """Counts processor seconds, so that a busy machine fails no query. (One that only waits is ended
-    by the sandbox.)"""
+    """Counts processor seconds, so that a busy machine fails no query. (One that only waits is
+    ended by the sandbox.)"""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.process_time() + seconds
