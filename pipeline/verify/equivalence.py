@@ -17,7 +17,12 @@ from winnow.pipeline.verify import arithmetic, real_sets, relations, symbolic, t
 from winnow.pipeline.verify.expression import CannotParse, Expression, parse
 from winnow.pipeline.verify.extract import closing_braces
 from winnow.pipeline.verify.notation import key, normalise
-from winnow.pipeline.verify.plain_number import NOT_UNITS, PlainNumber, plain_number, same_number
+from winnow.pipeline.verify.plain_number import (
+    PlainNumber,
+    changes_value,
+    plain_number,
+    same_number,
+)
 from winnow.pipeline.verify.relations import Stated, chain, stated
 from winnow.pipeline.verify.structure import Parts, order, split
 from winnow.pipeline.verify.units import UNITS, Unit, unit
@@ -277,7 +282,7 @@ def quantity(text: str) -> Quantity:
         return Quantity(Expression(node, empty, empty, False), number.unit, number.percent)
     found = _TRAILING.fullmatch(text)
     named = (found["text"] or found["words"]) if found else None
-    if named and not NOT_UNITS.isdisjoint(named.split()):
+    if named and changes_value(named.split()):
         return Quantity(parse(text), None, False)
     # \sqrt{2} cm is no product of c and m.
     if found is None or not (found["words"] and unit(found["words"])):

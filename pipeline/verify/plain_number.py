@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from winnow.pipeline.verify.numerals import ONES, SCALES, TENS, number_in_words
-from winnow.pipeline.verify.units import UNITS, Unit, unit
+from winnow.pipeline.verify.units import AFTER, UNITS, Unit, unit
 
 MAX_DIGITS = 2_000  # of one number; longer ones are no answer that a person wrote
 MAX_EXPONENT = 400
@@ -66,8 +66,6 @@ NOT_UNITS = frozenset(
         "hundredths",
         "thousandth",
         "thousandths",
-        "squared",
-        "cubed",
         "factorial",
         "times",
         "over",
@@ -268,14 +266,21 @@ def _suffix(text: str) -> tuple[int, bool, Unit | None] | None:
     while names and names[0] in SCALES:
         scale *= SCALES[names.pop(0)]
         words = words[len(re.match(r"\s*[A-Za-z]+\s*", words).group()) :]  # type: ignore[union-attr]
-    if NOT_UNITS.intersection(names) or not _is_unit(words, names, apart, explicit):
+    if changes_value(names) or not _is_unit(words, names, apart, explicit):
         return None
     return scale, False, unit(words)
 
 
+def changes_value(names: list[str]) -> bool:
+    """Whether words behind a number make it another one: `5 squared`, `5 factorial`, `5 or more`."""
+    return bool(names) and (names[0] in AFTER or not NOT_UNITS.isdisjoint(names))
+
+
 def _is_unit(words: str, names: list[str], apart: bool, explicit: bool) -> bool:
     """`2x` and `2ab` are products; a unit stands apart, or is one that everybody knows."""
-    if explicit or not names or not names[0].isascii() or names[0] in SHORT_UNITS:
+    if explicit or not names or not names[0].isalpha() or not names[0].isascii():
+        return True
+    if names[0] in SHORT_UNITS:
         return True
     if apart and names[0] == "of":  # 3/4 of a cup
         return True

@@ -24,7 +24,7 @@ SYNONYMS = {
     "no solutions": "no solution",
     "no real solution": "no real solutions",
     "infinitely many solutions": "infinitely many",
-    "an infinite number of solutions": "infinitely many",
+    "infinite number of solutions": "infinitely many",
 }
 _SAID = re.compile(
     r"(?:it|this|they|he|she|that|there|the [a-z]+)\s+(?:is|are|was|were|will be)\s+(?=\S)"
