@@ -180,11 +180,6 @@ def _integers(function: Callable[..., int]) -> Callable[..., Rational | None]:
 EXACT: dict[str, Callable[..., Rational | None]] = {
     "factorial": _factorial,
     "binomial": _binomial,
-    "abs": abs,
-    "floor": math.floor,
-    "ceil": math.ceil,
     "gcd": _integers(math.gcd),
     "lcm": _integers(math.lcm),
-    "max": lambda *values: max(values),
-    "min": lambda *values: min(values),
 }

@@ -25,6 +25,7 @@ Form = Literal["tag", "boxed", "hashes", "phrase"]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_PERCENT = re.compile(r"\s*\\?%")
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _FENCE = re.compile(r"```[^\n]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
@@ -181,7 +182,7 @@ def _last_box(text: str) -> tuple[str, int] | None:
             contents.append(before)
         start = before_start
     # 50\% and \boxed{50}\% say the same.
-    percent = re.compile(r"\s*\\?%").match(text, end)
+    percent = _PERCENT.match(text, end)
     return ", ".join(reversed(contents)) + ("%" if percent and len(contents) == 1 else ""), end
 
 

@@ -68,7 +68,7 @@ def parse(latex: str) -> Any:
     """The sympy object that `latex` (normalised) writes. Raises CannotParse."""
     if len(latex) > MAX_TEXT or latex.count("{") + latex.count("(") > MAX_NESTING:
         raise CannotParse("too long")
-    if re.search(r"[0-9]{6}|\^\s*\{?[^{}]*\^|!", latex):
+    if re.search(r"[0-9]{6}|\^\s*\{?\s*[0-9a-z.]+\s*\}?\s*\^|!", latex):
         raise CannotParse("may be too large")
     from latex2sympy2_extended import latex2sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig

@@ -4,7 +4,8 @@ Tables are taken apart entry by entry; other rules are replaced by what would st
 them. A table entry that no pair needs is dead, and fails here.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -130,3 +131,145 @@ def test_no_entry_of_a_table_is_dead(
     else:
         monkeypatch.setattr(module, name, tuple(item for item in table if item != entry))
     assert not passes(f"{name} {entry} ")
+
+
+NEVER = re.compile(r"(?!)")
+
+
+def no(*args: Any, **kwargs: Any) -> bool:
+    return False
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+def yes(*args: Any, **kwargs: Any) -> bool:
+    return True
+
+
+def same(text: str, *args: Any) -> str:
+    return text
+
+
+# (module, what is replaced, by what): the rule is gone.
+RULES: list[tuple[Any, str, Any]] = [
+    # how an answer is found
+    (extract, "after_thinking", same),
+    (extract, "_END_TOKEN", NEVER),
+    (extract, "_NEXT_QUESTION", NEVER),
+    (extract, "_CHECKING", NEVER),
+    (extract, "HEADING", NEVER),
+    (extract, "HAN", NEVER),
+    (extract, "_last_box", nothing),
+    (extract, "_HASHES", NEVER),
+    (extract, "_BETWEEN_BOXES", NEVER),
+    (extract, "_REPLACES", NEVER),
+    (extract, "_HEDGES", NEVER),
+    (extract, "_PERCENT", NEVER),
+    (extract, "first_sentence", same),
+    (extract, "unwrapped", same),
+    (final_answer, "_later", nothing),
+    (final_answer, "_LABEL", NEVER),
+    (final_answer, "_LINE_LABEL", NEVER),
+    (final_answer, "_NOT_THAT", NEVER),
+    (final_answer, "_SHORT_WORDS", NEVER),
+    (final_answer, "_REASONS", NEVER),
+    (final_answer, "_UNIT_AFTER", NEVER),
+    (final_answer, "_ANOTHER", NEVER),
+    (final_answer, "_BOLD", NEVER),
+    (final_answer, "_ALTERNATIVES", NEVER),
+    (final_answer, "_JOIN", NEVER),
+    (final_answer, "_TAIL", NEVER),
+    (final_answer, "_ONLY_TEXT", NEVER),
+    (final_answer, "_only_number", nothing),
+    (final_answer, "_is_expression", no),
+    (final_answer, "_is_formula", yes),
+    (final_answer, "_right_side", same),
+    (math_answer, "_agrees", yes),
+    # notation
+    (notation, "_without_dollars", same),
+    (notation, "_group", lambda match: match.group()),
+    (notation, "_unwrapped", same),
+    (notation, "braced_fractions", same),
+    (notation, "_ascii_digit", lambda match: match.group()),
+    (notation, "_LEADING", NEVER),
+    (notation, "_DELIMITERS", NEVER),
+    (notation, "_FENCES", NEVER),
+    (notation, "_JOIN", NEVER),
+    (notation, "_DEGREES", NEVER),
+    (notation, "_ARGUMENTS", NEVER),
+    (notation, "_SPACED_GROUPS", NEVER),
+    (notation, "_TWO_NUMBERS", NEVER),
+    (notation, "_BRACED", NEVER),
+    (notation, "words", same),
+    # numbers and units
+    (plain_number, "_ABOUT", NEVER),
+    (plain_number, "_NOTE", NEVER),
+    (plain_number, "_CURRENCY_CODE", NEVER),
+    (plain_number, "_HALF_DAY", NEVER),
+    (plain_number, "_PERCENT", NEVER),
+    (plain_number, "ROUNDED_DIGITS", 1),
+    (plain_number, "ROUNDED_DIGITS", 1000),
+    (plain_number, "_spelled", nothing),
+    (plain_number, "_sum_of_quantities", nothing),
+    (plain_number, "_is_rate_of", no),
+    (plain_number, "_is_unit", yes),
+    (plain_number, "_is_unit", no),
+    (plain_number, "changes_value", no),
+    (plain_number, "_repeating", lambda fixed, repeated: 0),
+    # expressions
+    (expression._Reader, "mixed", lambda self, whole: whole),
+    (expression._Reader, "degrees", lambda self, base: base),
+    (expression._Reader, "absolute", lambda self: self.group()),
+    (arithmetic, "rational_power", nothing),
+    (values, "_is_odd_root", no),
+    (values, "SPARE_BITS", 2000),
+    (values, "POINTS", tuple(abs(point) for point in values.POINTS)),
+    (values, "RESIDUES", 0),
+    (equivalence, "_in_radians", no),
+    (equivalence, "_degrees", no),
+    (equivalence, "_rounded", no),
+    # texts
+    (textual, "_ANOTHER", NEVER),
+    (textual, "_SAID", NEVER),
+    (textual, "is_text", yes),
+    (textual, "_of_day", lambda time: time),
+    # structure
+    (structure, "_OPPOSITE", NEVER),
+    (structure, "_CONDITION", re.compile(" *& *")),
+    (structure, "_GROUPED", NEVER),
+    (structure, "order", lambda gold, answer: "any"),
+    (structure, "order", lambda gold, answer: "ordered"),
+    (equivalence, "_groups", nothing),
+    (equivalence, "_is_named", no),
+    (equivalence, "_distinct", lambda items, depth: items),
+    (equivalence, "_LABELLED", NEVER),
+    # relations and sets
+    (equivalence, "_consistent", yes),
+    (relations, "_KINDS", {}),
+    (relations, "_QUANTITY", NEVER),
+    (relations, "_is_constant", no),
+    (relations, "same_congruence", nothing),
+    (relations, "_same_link", no),
+    (relations, "_same_link", yes),
+    (real_sets, "_joined", same),
+    (real_sets, "_touches", no),
+    (real_sets, "_intersection", lambda a, b: a),
+    (real_sets, "_same_end", yes),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "instead"), RULES, ids=[f"{name}-{k}" for k, (_, name, _) in enumerate(RULES)]
+)
+def test_no_rule_is_unguarded(
+    owner: Any, name: str, instead: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+    # Modules that import the name have it under the same one.
+    for module in MODULES:
+        if vars(module).get(name) is original:
+            monkeypatch.setattr(module, name, instead)
+    monkeypatch.setattr(owner, name, instead)
+    assert not passes()
