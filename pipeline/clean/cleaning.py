@@ -25,7 +25,7 @@ HITS = pa.schema(
         pa.field("rule", pa.string(), nullable=False),
         pa.field("items", pa.int64(), nullable=False),
         pa.field("items_hit", pa.int64(), nullable=False),
-        pa.field("prompts_hit", pa.int64(), nullable=False),
+        pa.field("turns_hit", pa.int64(), nullable=False),
     ]
 )
 
@@ -71,7 +71,7 @@ def clean(
         ]
         prompts, dropped = _without(prompts, found), dropped + found
     if config.decontaminate is not None:
-        found, hits = _contaminated(prompts, config.decontaminate, embedder)
+        found, hits = _contaminated(prompts, config.decontaminate, embedder, progress)
         prompts, dropped = _without(prompts, found), dropped + found
     if config.dedup is not None:
         found = _duplicates(prompts, config.dedup, sources, embedder, progress)
@@ -110,7 +110,10 @@ def _without(prompts: pa.Table, dropped: list[Dropped]) -> pa.Table:
 
 
 def _contaminated(
-    prompts: pa.Table, config: Decontamination, embedder: Callable[[], Embedder]
+    prompts: pa.Table,
+    config: Decontamination,
+    embedder: Callable[[], Embedder],
+    progress: Progress,
 ) -> tuple[list[Dropped], pa.Table]:
     sets = []
     for each in config.against:
@@ -123,7 +126,23 @@ def _contaminated(
             answers = file.texts(each.answer)
         sets.append(EvaluationSet(each.name, file.texts(each.column), answers))
     made = Decontaminator(sets, config, embedder() if "semantic" in config.active else None)
-    result = made.check(_texts(prompts), answers=prompts["answer"].combine_chunks())
+    # Every user turn is a document of its own: an item that is one turn is met whole.
+    columns = (prompts[name].to_pylist() for name in ("task_id", "messages", "answer"))
+    turns = [
+        (task, message["content"], answer)
+        for task, messages, answer in zip(*columns, strict=True)
+        for message in messages
+        if message["role"] == "user"
+    ]
+    result = made.check(
+        [text for _, text, _ in turns],
+        answers=[answer for _, _, answer in turns],
+        progress=progress,
+    )
+    best: dict[str, Any] = {}
+    for (task, _, _), row in zip(turns, result.to_pylist(), strict=True):
+        if row["contaminated"] and (task not in best or row["hit_score"] > best[task]["hit_score"]):
+            best[task] = row
     dropped = [
         Dropped(
             task,
@@ -132,8 +151,7 @@ def _contaminated(
             row["hit_rule"],
             row["evidence"],
         )
-        for task, row in zip(prompts["task_id"].to_pylist(), result.to_pylist(), strict=True)
-        if row["contaminated"]
+        for task, row in best.items()
     ]
     return dropped, _hits(made.report())
 

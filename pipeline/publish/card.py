@@ -200,8 +200,8 @@ def _decontamination(manifest: Mapping[str, Any]) -> list[str]:
             "left out, and `ledger.parquet` (rule `contaminated`) shows the words that they share."
         ),
         table(
-            ("Evaluation set", "Rule", "Items", "Items found", "Prompts left out"),
-            ((r["set"], r["rule"], r["items"], r["items_hit"], r["prompts_hit"]) for r in rows),
+            ("Evaluation set", "Rule", "Items", "Items found", "User turns that held one"),
+            ((r["set"], r["rule"], r["items"], r["items_hit"], r["turns_hit"]) for r in rows),
         ),
     ]
 

@@ -15,7 +15,7 @@ this machine but those that the recipe itself names. Keys:
     counts        rows along the way, in order
     sources       name, licence and prompts of each source
     pass_rates    prompts per band of the pass rate
-    decontamination  per evaluation set and rule: its items, those found, prompts that held one
+    decontamination  per evaluation set and rule: its items, those found, user turns that held one
     decisions     rows per stage, decision and rule, counted from the ledger
     sets          per set: its settings, its splits' rows and hashes, and what it was made with
 """

@@ -43,6 +43,15 @@ class Decontamination(DecontaminateConfig):
 
     against: list[EvaluationFile] = Field(min_length=1)
 
+    @field_validator("against")
+    @classmethod
+    def _named_apart(cls, value: list[EvaluationFile]) -> list[EvaluationFile]:
+        names = [each.name for each in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two files are named {twice[0]!r}; give each its own `name`")
+        return value
+
 
 class Cleaning(Part):
     """Asked in this order: `filters`, `decontaminate`, `dedup`. Each drop is in the ledger, with its

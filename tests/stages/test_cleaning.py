@@ -79,7 +79,7 @@ def test_each_drop_has_its_rule_and_the_rest_stays(tmp_path: Path, evaluation: P
     kept = ctx.workspace.read("prompts", ["source_index"])["source_index"].to_pylist()
     assert sorted(kept) == [1, 5, 6]
     hits = ctx.workspace.read("decontamination").to_pylist()
-    assert {"set": "eval", "rule": "coverage", "items": 2, "items_hit": 1, "prompts_hit": 1} in hits
+    assert {"set": "eval", "rule": "coverage", "items": 2, "items_hit": 1, "turns_hit": 1} in hits
 
 
 def test_nothing_is_cleaned_unless_asked(tmp_path: Path) -> None:
@@ -125,3 +125,30 @@ def test_the_best_source_survives(tmp_path: Path) -> None:
         prompts.run(ctx)
         survivors.append(ctx.workspace.read("prompts", ["source"])["source"].to_pylist())
     assert survivors == [["a"], ["b"]]
+
+
+def test_an_item_that_is_one_turn_of_several_is_found(tmp_path: Path, evaluation: Path) -> None:
+    """The digit-free comparison is with whole documents: with each turn, not with all of them."""
+    pq.write_table(pa.table({"problem": ["What is the sum of 12 and 30 apples?"]}), evaluation)
+    turns = [
+        {"role": "user", "content": "Hello there, I have a question about fruit."},
+        {"role": "assistant", "content": "Ask."},
+        {"role": "user", "content": "What is the sum of 13 and 31 apples?"},
+    ]
+    (tmp_path / "chat.jsonl").write_text(json.dumps({"prompt": turns, "answer": "44"}) + "\n")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"dataset: d\nsources: [{{type: dataset, name: s, path: '{tmp_path}/chat.jsonl'}}]\n"
+        "engine: {type: replay, policy: p}\nsets: {rl: {}}\n"
+        "clean: {decontaminate: {rules: [exact], against: "
+        f"[{{name: e, path: '{evaluation}', column: problem}}]}}}}\n"
+    )
+    ctx = Context.of(recipe, tmp_path / "home")
+    assert prompts.run(ctx).counts["kept"] == 0
+    assert decisions(ctx)[0]["rule"] == "contaminated"
+
+
+def test_two_evaluation_files_of_one_name_are_an_error(tmp_path: Path, evaluation: Path) -> None:
+    one = f"{{name: e, path: '{evaluation}', column: problem}}"
+    with pytest.raises(UsageError, match="two files are named 'e'"):
+        run(tmp_path, f"clean: {{decontaminate: {{against: [{one}, {one}]}}}}")

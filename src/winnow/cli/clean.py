@@ -207,6 +207,9 @@ def decontaminate(
     if not against:
         raise UsageError("--against is missing: name at least one file of evaluation items")
     source.require(column, "--column")
+    twice = [str(path) for path, times in Counter(against).items() if times > 1]
+    if twice:
+        raise UsageError(f"--against {twice[0]}: stands twice")
     sets = []
     for path in against:
         file = RowFile(path)
@@ -228,14 +231,14 @@ def decontaminate(
     with TerminalProgress() as progress:
         texts = source.texts(column)
         given = _as_text(source, answer_column) if answer_column is not None else None
-        result = made.check(texts, answers=given) if given is not None else made.check(texts)
+        result = made.check(texts, answers=given, progress=progress)
         with RowWriter(output, source, RESULT) as writer:
             for batch in source.batches():
                 part = result.slice(batch.start, len(batch)).combine_chunks()
                 columns = {name: _one(part[name]) for name in RESULT.names}
                 writer.write(batch, columns)
                 done += len(batch)
-                progress.step(Step("decontaminate", done, source.num_rows, "rows"))
+                progress.step(Step("write", done, source.num_rows, "rows"))
     hits = sum(result["contaminated"].to_pylist())
     typer.echo(f"{source.num_rows} rows: {hits} contaminated")
     report = made.report()

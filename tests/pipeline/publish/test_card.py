@@ -188,7 +188,7 @@ def test_hostile_text_stays_text(
 def test_evaluation_sets_that_were_looked_for(manifest: Manifest) -> None:
     plain = {**manifest(), "decisions": [], "sets": {}}
     assert "No evaluation set was looked for" in card.render(plain, {})
-    row = {"set": "math|500", "rule": "coverage", "items": 500, "items_hit": 3, "prompts_hit": 7}
+    row = {"set": "math|500", "rule": "coverage", "items": 500, "items_hit": 3, "turns_hit": 7}
     text = card.render({**plain, "decontamination": [row]}, {})
     assert "No evaluation set" not in text
     [table] = [part for part in MARKDOWN.render(text).split("<table>") if "Items found" in part]
