@@ -148,20 +148,8 @@ def arguments(
     """A row's arguments of its verifier: `given`, then its JSON column, then single columns (a null
     gives none). Raises Drop."""
     found = dict(given)
-    own = values.get(columns.verifier_args) if columns.verifier_args is not None else None
-    if isinstance(own, str) and own.strip():
-        try:
-            own = json.loads(own)
-        except (ValueError, RecursionError) as error:
-            raise Drop("bad_arguments", f"{columns.verifier_args} is not JSON: {error}") from None
-    if own is not None and own != "":
-        if not isinstance(own, Mapping):
-            raise Drop(
-                "bad_arguments",
-                f"{columns.verifier_args} is no object of arguments",
-                value=type(own).__name__,
-            )
-        found |= {str(key): item for key, item in own.items() if item is not None}
+    if columns.verifier_args is not None:
+        found |= own_arguments(values.get(columns.verifier_args), columns.verifier_args)
     for name, column in columns.arguments.items():
         if not _is_missing(values.get(column)):
             found[name] = values[column]
@@ -170,6 +158,23 @@ def arguments(
     except (RecursionError, ValueError):
         raise Drop("bad_arguments", "nested too deeply or too large a number") from None
     return {name: plain(item) for name, item in found.items()}
+
+
+def own_arguments(value: Any, column: str) -> dict[str, Any]:
+    """Arguments in one column: an object, or its JSON text. Nulls are keys that are not there (a
+    table's struct has them all). Raises Drop."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise Drop("bad_arguments", f"{column} is not JSON: {error}") from None
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return {}
+    if not isinstance(value, Mapping):
+        raise Drop(
+            "bad_arguments", f"{column} is no object of arguments but {type(value).__name__}"
+        )
+    return {str(key): item for key, item in value.items() if item is not None}
 
 
 def label(value: Any, column: str) -> str | None:

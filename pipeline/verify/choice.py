@@ -35,7 +35,6 @@ COMMITMENTS = (
     r"\b(?:option|choice|selection)\s+(?:is|would be)\b",
     r"\b(?:it|this)(?:'s| is| must be| should be| has to be)\b(?!\s+not\b)",
     r"\bconclude\b[^.\n]{0,40}?(?:is|:)",
-    r"\b(?:therefore|thus|hence|so)[:,]?(?=\s*\(?[A-Z]\)?\s*[.!]?\s*$)",
 )
 # What follows the choice that it commits to: "C is correct".
 _IS_RIGHT = re.compile(
@@ -45,7 +44,7 @@ _IS_RIGHT = re.compile(
 )
 _LABELLED = re.compile(r"\s*\(?(?P<letter>[A-Za-z])\s*(?:[).:]+|\s-)\s*(?P<text>\S.*)", re.DOTALL)
 _ALONE = re.compile(r"\s*[(\[*\"'`]*(?P<letter>[A-Za-z])[)\]*\"'`.:]*\s*")
-_SEVERAL = re.compile(r"[A-Z](?:\s*(?:,|;|&|/|and|,\s*and)?\s*[A-Z])+", re.IGNORECASE)
+_SEVERAL = re.compile(r"[A-Z](?:\s*(?:[,;&/]|,?\s*\b(?:and|or)\b)?\s*[A-Z])+")
 _REASONS = re.compile(r"[,;]?\s+(?:because|since|as|given that|due to)\b.*", re.DOTALL)
 
 
@@ -109,10 +108,15 @@ def reference(answer: str, labels: frozenset[str], options: Mapping[str, str]) -
         letter = labelled["letter"].upper()
         if not options or same_text(options[letter], labelled["text"]) or not by_text:
             return frozenset({letter})
-    if _SEVERAL.fullmatch(text):
-        letters = re.findall(r"(?<![A-Za-z])[A-Z](?![a-z])|(?<=[A-Z])[A-Z](?![a-z])", text)
-        return _known(set(letters), labels) if letters else frozenset()
-    return frozenset()
+    return _listed(text, labels)
+
+
+def _listed(text: str, labels: frozenset[str]) -> frozenset[str]:
+    """The letters of "A, C", "A and C" and "AC"."""
+    if not _SEVERAL.fullmatch(text):
+        return frozenset()
+    letters = set(re.findall(r"[A-Z]", text))
+    return frozenset(letters) if letters <= labels and len(letters) > 1 else frozenset()
 
 
 def _says(option: str, text: str) -> bool:
@@ -162,14 +166,12 @@ class Reader:
 
     def stated(self, answer: str) -> tuple[frozenset[str], bool]:
         """What a short text that is an answer names: "C", "(C) 12", "12", "A or B"."""
-        text = unwrapped(answer).strip(" *`")
+        text = unwrapped(answer).strip(" *`").rstrip(".")
         if alone := _ALONE.fullmatch(text):
             return _known({alone["letter"]}, self.labels), False
-        if re.fullmatch(r"[A-Z]{2,10}", text) and set(text) <= self.labels and self.options == {}:
-            return frozenset(text), False
-        if text.isupper() and re.fullmatch(r"[A-Z]{2,10}", text) and set(text) <= self.labels:
-            if not options_named(answer, self.options):
-                return frozenset(text), False
+        several = _listed(text, self.labels)
+        if several and not (self.options and options_named(answer, self.options)):
+            return several, False
         by_text = options_named(answer, self.options) if self.options else set()
         whole = {letter for letter in by_text if same_text(self.options[letter], answer)}
         if whole:

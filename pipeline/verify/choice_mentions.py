@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from winnow.pipeline.verify.equivalence import BadReference, UnreadableAnswer, equivalent
 from winnow.pipeline.verify.notation import normalise, words
@@ -34,6 +35,7 @@ REJECTS_AFTER = (
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|textit|mathit|boxed|mbox|rm|bf)\s*\{([^{}]*)\}"
 )
+_AND = re.compile(r"\s*,?\s*(?:and|or|nor|&)\s*")
 _MARKED = re.compile(
     r"(?P<paren>\(\s*(?P<a>[A-Za-z])\s*\))"
     r"|(?P<word>\b(?:option|choice|answer|letter)s?\s+(?P<b>[A-Za-z])(?![A-Za-z'’]))"
@@ -69,13 +71,26 @@ def unwrapped(text: str) -> str:
 def mentions(text: str, labels: Iterable[str]) -> list[Mention]:
     """The letters among `labels` that `text` (unwrapped) names, in order."""
     known = set(labels)
-    found = []
+    letters: list[tuple[str, re.Match[str]]] = []
     for match in _MARKED.finditer(text):
         letter = next(group for group in match.group(*"abcdef") if group)
-        if letter.upper() not in known or not _is_letter(match, letter, text):
-            continue
-        found.append(Mention(letter.upper(), match.start(), match.end(), _is_rejected(match, text)))
-    return found
+        if letter.upper() in known and _is_letter(match, letter, text):
+            letters.append((letter.upper(), match))
+    before = [_is_rejected_before(match, text) for _, match in letters]
+    after = [_is_rejected_after(match, text) for _, match in letters]
+    # "eliminate A and B" rejects both, and so does "A and B are wrong".
+    joined = [
+        bool(_AND.fullmatch(text, first.end(), second.start()))
+        for (_, first), (_, second) in pairwise(letters)
+    ]
+    for k, together in enumerate(joined):
+        before[k + 1] |= before[k] and together
+    for k in reversed(range(len(joined))):
+        after[k] |= after[k + 1] and joined[k]
+    return [
+        Mention(letter, match.start(), match.end(), before[k] or after[k])
+        for k, (letter, match) in enumerate(letters)
+    ]
 
 
 def _is_letter(match: re.Match[str], letter: str, text: str) -> bool:
@@ -100,13 +115,15 @@ def _ends(after: str) -> bool:
     return following is None or following[1].lower() in AFTER_LETTER
 
 
-def _is_rejected(match: re.Match[str], text: str) -> bool:
+def _is_rejected_before(match: re.Match[str], text: str) -> bool:
     before = _any_of(REJECTS_BEFORE, r"(?:%s)\s*(?:\(|\*\*)?\Z")
-    after = _any_of(REJECTS_AFTER, r"[).*]*\s*(?:%s)")
     start = match.start("b") if match["word"] else match.start()
-    return bool(before.search(text[max(start - 40, 0) : start])) or bool(
-        after.match(text[match.end() :])
-    )
+    return bool(before.search(text[max(start - 40, 0) : start]))
+
+
+def _is_rejected_after(match: re.Match[str], text: str) -> bool:
+    after = _any_of(REJECTS_AFTER, r"[).*]*\s*(?:%s)")
+    return bool(after.match(text[match.end() :]))
 
 
 def same_text(option: str, text: str) -> bool:

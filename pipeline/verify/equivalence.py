@@ -9,29 +9,26 @@ a text that it cannot read.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from winnow.pipeline.verify import arithmetic, real_sets, relations, symbolic, textual, values
-from winnow.pipeline.verify.expression import CannotParse, Expression, parse
+from winnow.pipeline.verify import real_sets, relations, symbolic, textual, values
+from winnow.pipeline.verify.expression import CannotParse, parse
 from winnow.pipeline.verify.extract import closing_braces
 from winnow.pipeline.verify.notation import key, normalise
 from winnow.pipeline.verify.plain_number import (
     PlainNumber,
-    changes_value,
     plain_number,
     same_number,
 )
+from winnow.pipeline.verify.quantity import quantity, same_quantity
 from winnow.pipeline.verify.relations import Stated, chain, stated
 from winnow.pipeline.verify.structure import Parts, order, split
-from winnow.pipeline.verify.units import UNITS, Unit, unit
 
 MAX_LENGTH = 4_000  # characters of an answer that are looked at as mathematics
 MAX_ITEMS = 64
 MAX_DEPTH = 6
 _CONTENT = re.compile(r"[0-9A-Za-z]|[^\x00-\x7f]|\\\{\s*\\\}")
-_GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -124,12 +121,6 @@ def _lists(gold: str, answer: str, depth: int) -> bool | None:
     first, second = split(gold), split(answer)
     if first is None and second is None:
         return None
-    if first is None or second is None:
-        # "114,200" is a number on one side, and "114, 200" may be meant as one list on the other.
-        if second and second.kind == "list" and (items := _groups(gold)):
-            first = Parts("list", items)
-        elif first and first.kind == "list" and (items := _groups(answer)):
-            second = Parts("list", items)
     if first is None and second is not None and second.kind == "list":
         # One value in several notations: "1/2 or 0.5".
         if len(second.items) > MAX_ITEMS:
@@ -140,13 +131,6 @@ def _lists(gold: str, answer: str, depth: int) -> bool | None:
         single = gold if first is None else answer
         return None if chain(single) or "\\" in single and not plain_number(single) else False
     return _same_items(first, second, depth)
-
-
-def _groups(text: str) -> tuple[str, ...] | None:
-    if not _GROUPED.fullmatch(text):
-        return None
-    groups = tuple(text.split(","))
-    return None if any(group.startswith("0") for group in groups) else groups
 
 
 def _same_items(first: Parts, second: Parts, depth: int) -> bool | None:
@@ -256,103 +240,8 @@ def _consistent(last: str, value: str, depth: int) -> bool:
     return abs(a - b) < Fraction(1, 10**places)
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """An expression without its unit. `percent` is the hundredth where it ended in a percent sign."""
-
-    expression: Expression
-    unit: Unit | None
-    percent: bool
-
-
-_TRAILING = re.compile(
-    r"(?P<value>.*?[0-9a-zA-Z})\]])\s*"
-    r"(?:\\text\s*\{(?P<text>[^{}]*)\}(?P<power>\s*\^\s*\{?[0-9]\}?)?|(?P<degrees>\^\\circ)"
-    r"|(?P<percent>%)|\s(?P<words>[a-z]{2,}(?:[ /][a-z]+)*(?:\^\{?[23]\}?)?))"
-)
-
-
-@lru_cache(maxsize=16384)
-def quantity(text: str) -> Quantity:
-    """An expression with its unit. Raises CannotParse."""
-    text = text.removeprefix("$").strip()
-    if (number := plain_number(text)) is not None:
-        node = ("num", arithmetic.plain(number.value))
-        empty: frozenset[str] = frozenset()
-        return Quantity(Expression(node, empty, empty, False), number.unit, number.percent)
-    found = _TRAILING.fullmatch(text)
-    named = (found["text"] or found["words"]) if found else None
-    if named and changes_value(named.split()):
-        return Quantity(parse(text), None, False)
-    # \sqrt{2} cm is no product of c and m.
-    if found is None or not (found["words"] and unit(found["words"])):
-        try:
-            return Quantity(parse(text), None, False)
-        except CannotParse:
-            if found is None:
-                raise
-    if named is None:
-        return Quantity(parse(found["value"]), None, bool(found["percent"]))
-    return Quantity(parse(found["value"]), unit(named.strip() + (found["power"] or "")), False)
-
-
-def _expressions(gold: str, answer: str, depth: int) -> bool | None:
-    """By value; a decimal of six significant digits stands for the value that it rounds."""
-    try:
-        first, second = quantity(gold), quantity(answer)
-    except CannotParse:
-        return None
-    a, b = first.expression, second.expression
-    if first.unit and second.unit and first.unit != second.unit:
-        if first.unit.dimensions != second.unit.dimensions:
-            return False
-        a, b = _scaled(a, first.unit.size), _scaled(b, second.unit.size)
-    decided = values.equal(a, b)
-    if decided is False and first.percent != second.percent:
-        percent, other = (a, b) if first.percent else (b, a)
-        decided = values.equal(_scaled(percent, Fraction(1, 100)), other)
-    if decided is False:
-        decided = (
-            _in_radians(first, second)
-            or _in_radians(second, first)
-            or _degrees(gold, answer)
-            or _rounded(gold, b)
-            or _rounded(answer, a)
-        )
-    return None if decided == "unknown" else bool(decided)
-
-
-def _in_radians(angle: Quantity, other: Quantity) -> bool:
-    r"""`90^\circ` is `\pi/2`."""
-    if angle.unit != UNITS["degree"] or other.unit or other.expression.node[0] == "num":
-        return False
-    radians = arithmetic.multiplied(angle.expression.node, arithmetic.DEGREE)
-    names, functions = angle.expression.names, angle.expression.functions
-    return values.equal(Expression(radians, names, functions, False), other.expression) is True
-
-
-def _scaled(expression: Expression, factor: Fraction) -> Expression:
-    node = arithmetic.multiplied(("num", arithmetic.plain(factor)), expression.node)
-    return Expression(node, expression.names, expression.functions, expression.is_complex)
-
-
-def _degrees(gold: str, answer: str) -> bool:
-    r"""`(90 - x)^\circ` may stand without the sign."""
-    bare = [re.sub(r"\s*\^\\circ$", "", text) for text in (gold, answer)]
-    if [gold, answer] == bare or any(quantity(text).expression.functions for text in bare):
-        return False
-    try:
-        return values.equal(parse(bare[0]), parse(bare[1])) is True
-    except CannotParse:
-        return False
-
-
-def _rounded(decimal: str, expression: Expression) -> bool:
-    number = plain_number(decimal)
-    if number is None or not number.is_long_decimal:
-        return False
-    value = values.number(expression)
-    return value is not None and number.rounds(value, value)
+def _quantities(gold: str, answer: str, depth: int) -> bool | None:
+    return same_quantity(gold, answer)
 
 
 def _beyond(gold: str, answer: str, depth: int) -> bool | None:
@@ -390,7 +279,7 @@ LAYERS: dict[str, Callable[[str, str, int], bool | None]] = {
     "words": _words,
     "relations": _relations,
     "lists": _lists,
-    "expressions": _expressions,
+    "expressions": _quantities,
     "beyond": _beyond,
 }
 

@@ -9,12 +9,10 @@ meant is not for a verifier to guess.
 import re
 from dataclasses import dataclass
 
-from winnow.pipeline.verify import extract, relations
+from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.expression import CannotParse, parse
 from winnow.pipeline.verify.notation import normalise
 from winnow.pipeline.verify.plain_number import plain_number
-from winnow.pipeline.verify.relations import chain
-from winnow.pipeline.verify.structure import top_level
 
 MAX_TEXT = 200_000  # characters; the end of a longer text is looked at
 
@@ -49,6 +47,10 @@ _SHORT_WORDS = re.compile(
 )
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _COMMAND = re.compile(r"\\[A-Za-z]+(?:\s*\{[A-Za-z., ]*\})?")
+_HAN_SENTENCE = re.compile(r"[一-鿿]{2,}[^0-9]*[0-9]|[一-鿿]，")
+_END_OF_PROOF = re.compile(r"\$?\\(?:blacksquare|square|qed)\b\$?|\bQ\.?E\.?D\.?")
+# Lines that say nothing: what closes a display, an environment or a fence.
+_CLOSING = re.compile(r"\s*(?:\\end\{[a-z]+\*?\}|\\\]|\$\$|```)[.,]?\s*")
 _ONLY_TEXT = re.compile(r"\\(?:text|mbox|textbf)\s*\{[^{}]*\}")
 _ALTERNATIVES = re.compile(
     r"(?:[a-zA-Z]\s*=\s*)?[-+]?[$]?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?(?:\s+[a-z]+)?"
@@ -127,7 +129,8 @@ def _joined(text: str, first: re.Match[str]) -> str:
 
 def _last_expression(text: str) -> str | None:
     """The last formula or number; a last line that is nothing else as a whole."""
-    line = _LINE_LABEL.sub("", extract.unwrapped(extract.last_line(text)), count=1)
+    text = _END_OF_PROOF.sub("", text)
+    line = _LINE_LABEL.sub("", extract.unwrapped(_last_line(text)), count=1)
     if _says_only(line, alone="\n" not in text.strip()):
         return line.rstrip(".") or None
     if (bold := _emphasised(text)) is not None:
@@ -173,12 +176,21 @@ def _emphasised(text: str) -> str | None:
 def _last_formulas(text: str, segments: list[re.Match[str]]) -> str | None:
     """The last formula's right side, with the formulas that only "or" and the like joins to it."""
     last = segments[-1]
-    found = [_right_side(_content(last)) or ""]
+    found = [_content(last)]
     for before, after in zip(reversed(segments[:-1]), reversed(segments), strict=False):
         if not _JOIN.fullmatch(text, before.end(), after.start()):
             break
-        found.append(_right_side(_content(before)) or "")
+        found.append(_content(before))
     return ", ".join(reversed(found)) or None
+
+
+def _last_line(text: str) -> str:
+    """The last line that says something: no closing delimiter, fence or end of proof."""
+    for line in reversed(text.splitlines()):
+        if line.strip() and not _CLOSING.fullmatch(line):
+            is_row = "&" in line and "\\begin" not in line
+            return line.replace("&", "").rstrip("\\ ") if is_row else line.strip()
+    return ""
 
 
 def _says_only(line: str, *, alone: bool) -> bool:
@@ -186,7 +198,7 @@ def _says_only(line: str, *, alone: bool) -> bool:
     if _SEGMENT.search(line) and not _SEGMENT.fullmatch(line.rstrip(".")):
         return False
     bare = _COMMAND.sub(" ", line)
-    if _SHORT_WORDS.search(bare):
+    if _SHORT_WORDS.search(bare) or _HAN_SENTENCE.search(bare):
         return False
     if alone and (_ONLY_TEXT.fullmatch(line) or _is_expression(line.rstrip("."))):
         return True
@@ -202,15 +214,6 @@ def _is_expression(text: str) -> bool:
     except CannotParse:
         return False
     return True
-
-
-def _right_side(content: str) -> str | None:
-    """What an equation gives a name as its value; all of any other formula."""
-    found = chain(normalise(content))
-    said = relations.stated(found) if found else None
-    if said is None or top_level(content, ",") != [content]:
-        return content or None
-    return content.rpartition("=")[2].strip() or None
 
 
 def _content(segment: re.Match[str]) -> str:

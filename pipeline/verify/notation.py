@@ -18,13 +18,11 @@ CHARACTERS = {
     "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
     "∅": r"\emptyset ", "ℝ": r"\mathbb{R} ", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ",
     "º": r"^\circ ", "′": "'", "’": "'", "‘": "'", "½": r"\frac{1}{2} ", "⅓": r"\frac{1}{3} ",
-    "⅔": r"\frac{2}{3} ", "¼": r"\frac{1}{4} ", "¾": r"\frac{3}{4} ", "…": "...", "⋯": "...",
-    "“": '"', "”": '"', "，": ",", "、": ",", "。": ".", "；": ";", "：": ":", "⌊": r"\lfloor ",
+    "⅔": r"\frac{2}{3} ", "¼": r"\frac{1}{4} ", "¾": r"\frac{3}{4} ", "⋯": "...",
+    "“": '"', "”": '"', "、": ",", "。": ".", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "\u200b": "", "\u2061": "", "\u2062": "*", "或": " or ", "和": " and ", "且": " and ",
     "\ufeff": "",
 }  # fmt: skip
-RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
-LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉ₙ]+")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -69,8 +67,6 @@ COMMANDS = {
     "land": " and ",
     "lor": " or ",
     "%": "%",
-    "#": "#",
-    "_": "_",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\(?:([a-zA-Z]+)\*?|([^a-zA-Z]))", re.DOTALL)
 _FENCES = re.compile(r"\\(?:left|right)\s*\.")
@@ -78,9 +74,9 @@ _UPRIGHT = re.compile(r"\\(?:mathrm|operatorname\*?|mathit|mathsf|text|rm)\s*\{\
 # Letters that are constants, and functions, whatever font they are set in.
 UPRIGHT = {
     "e": "e", "i": "i", "d": "d", "arctan": r"\arctan ", "arcsin": r"\arcsin ",
-    "arccos": r"\arccos ", "arccot": r"\arccot ", "cis": r"\cis ", "ln": r"\ln ", "log": r"\log ",
+    "arccos": r"\arccos ", "arccot": r"\arccot ", "cis": r"\cis ", "asin": r"\arcsin ", "acos": r"\arccos ",
+    "atan": r"\arctan ", "ln": r"\ln ", "log": r"\log ",
     "sin": r"\sin ", "cos": r"\cos ", "tan": r"\tan ", "lcm": r"\lcm ", "gcd": r"\gcd ",
-    "and": " and ", "or": " or ",
 }  # fmt: skip
 _JOIN = re.compile(r"\\text\s*\{\s*,?\s*(and|or)\s*,?\s*\}")
 _DEGREES = re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])")
@@ -138,7 +134,7 @@ def key(text: str) -> str:
         text = _TEXT.sub(r"\1", text)
     if " " in text:
         text = _SPACED_GROUPS.sub(_joined_digits, text)
-        text = _TWO_NUMBERS.sub("_ ", text)
+        text = _TWO_NUMBERS.sub("¦", text)
         text = "".join(text.split())
     text = text.rstrip(".,;")
     return _BRACED.sub(r"\1", text) if "{" in text else text
@@ -153,8 +149,8 @@ def words(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    text = _RAISED.sub(lambda m: "^{" + "".join(RAISED.get(c, c) for c in m.group()) + "}", text)
-    text = _LOWERED.sub(lambda m: "_{" + "".join(LOWERED.get(c, c) for c in m.group()) + "}", text)
+    text = _RAISED.sub(lambda m: f"^{{{unicodedata.normalize('NFKC', m.group())}}}", text)
+    text = _LOWERED.sub(lambda m: f"_{{{unicodedata.normalize('NFKC', m.group())}}}", text)
     text = "".join(CHARACTERS.get(character, character) for character in text)
     if text.isascii():
         return text

@@ -111,5 +111,7 @@ def han_number(text: str) -> Fraction | None:
         elif character in HAN_SCALES:
             group, digit = group + (digit or 1) * HAN_SCALES[character], 0
         else:
-            digit = HAN_DIGITS.get(character, 0)
+            if character not in HAN_DIGITS:
+                return None
+            digit = HAN_DIGITS[character]
     return Fraction(total + group + digit)

@@ -52,6 +52,7 @@ _HAN = re.compile(r"(负?)([零一二三四五六七八九两十百千万亿]+)(
 # Words after a number that change its value, or that make it part of a sentence.
 NOT_UNITS = frozenset(
     [
+        "k",
         "half",
         "halves",
         "third",

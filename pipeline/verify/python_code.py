@@ -1,9 +1,15 @@
 """Judges Python programs by running them, in a sandbox, against tests that they cannot reach.
 
-The program runs in one process and answers calls; the tests run in another, which nobody but this
+The program runs in one process and answers calls. Tests that only compare what a call returns are
+read here and never run (`python_calls`); others run in a process of their own, which nobody but this
 module hears. What the program returns crosses as plain values (`sandbox.inside.values`), so it can
-neither report a success of its own nor return an object that is equal to everything. Programs that
-read stdin are compared out here.
+neither report a success of its own nor return an object that is equal to everything. Objects, classes
+and functions of the program stay where they are, and tests use them through stand-ins: what tests
+cannot do is derive from a class of the program or patch its modules.
+
+`setup` and a HumanEval prompt come before the answer: helpers that they define are theirs in the
+tests, whatever the answer defines under the same name, and so are the names that Python offers
+(`sandbox.inside.names`). A setup that needs the answer is no setup.
 
 An answer that fails, takes too much or ends early is `wrong`, with what happened as the detail.
 `unjudged` is what is not the answer's doing: no sandbox on this machine, tests that are no Python,
@@ -13,14 +19,15 @@ a machine too busy to run the program within its wall limit.
 import ast
 import json
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import python_text
+from winnow.pipeline.verify import python_calls, python_text
 from winnow.pipeline.verify.arguments import Arguments
+from winnow.pipeline.verify.python_calls import CallTest, TooDeep
+from winnow.pipeline.verify.python_output import same_output
 from winnow.pipeline.verify.sandbox import (
     Job,
     Limits,
@@ -30,9 +37,10 @@ from winnow.pipeline.verify.sandbox import (
     protections,
 )
 from winnow.pipeline.verify.sandbox.client import INSIDE
+from winnow.pipeline.verify.sandbox.inside.equal import same
 
 ATTEMPTS = 2  # sandboxes that may break under one answer
-WORKERS = [INSIDE / f"{name}.py" for name in ("candidate", "checker", "program")]
+WORKERS = [INSIDE / f"{name}.py" for name in ("candidate", "checker", "caller", "program")]
 _CHECKER_BYTES = 2 * 2**30
 
 
@@ -137,7 +145,7 @@ class PythonCode:
             return Verdict("wrong", 0.0, {}, None, "no_answer")
         if python_text.parsed(code) is None:
             return Verdict("wrong", 0.0, {}, code, "syntax_error")
-        judge = self._by_output if args.kind == "stdio" else self._by_tests
+        judge = self._by_output if args.kind == "stdio" else self._by_calls
         for attempt in range(ATTEMPTS):
             try:
                 return judge(code, before, args)
@@ -157,6 +165,29 @@ class PythonCode:
             self._sandbox = Sandbox(WORKERS)
         return self._sandbox
 
+    def _by_calls(self, code: str, before: str, args: Arguments) -> Verdict:
+        """Where the tests only compare what calls return; `_by_tests` where they do more."""
+        tests = _call_tests(args)
+        if tests is None:
+            return self._by_tests(code, before, args)
+        given = {
+            "code": code,
+            "prelude": [before],
+            "calls": [test.call for test in tests],
+            "lists": args.kind == "calls",
+            "output_bytes": args.limits.output_bytes,
+        }
+        outcome = self._box.run("caller", _json(given), args.limits)
+        if outcome.status == "starved":
+            return Verdict.unjudged("timeout", code)
+        try:
+            found = python_calls.results(tests, outcome.reports)
+        except TooDeep:
+            if args.kind != "calls":
+                return self._by_tests(code, before, args)
+            return _judged(code, [0.0] * len(tests), "error: RecursionError")
+        return _read(code, found.each, found.lost, outcome)
+
     def _by_tests(self, code: str, before: str, args: Arguments) -> Verdict:
         limits = args.limits
         shared = _classes(args.setup if args.kind == "asserts" else f"{before}\n{args.setup}")
@@ -169,7 +200,7 @@ class PythonCode:
             "output_bytes": limits.output_bytes,
         }
         tests = {
-            **args.model_dump(include={"kind", "tests", "setup", "test", "cases", "tolerance"}),
+            **args.model_dump(include={"kind", "tests", "setup", "test"}),
             "prelude": [python_text.whole(args.prompt)] if args.kind == "check" else [],
             "shared": shared,
             "entry_point": args.entry_point,
@@ -192,7 +223,10 @@ class PythonCode:
         for number, case in enumerate(args.cases):
             assert isinstance(case, InputOutput)
             outcome = self._box.run(
-                "program", code.encode(errors="replace"), args.limits, stdin=case.input.encode()
+                "program",
+                code.encode(errors="replace"),
+                args.limits,
+                stdin=case.input.encode(errors="replace"),
             )
             if outcome.status == "starved":
                 return Verdict.unjudged("timeout", code)
@@ -222,6 +256,26 @@ def _program(completion: str, args: PythonCode.Arguments) -> tuple[str | None, s
     return python_text.program(completion), ""
 
 
+def _call_tests(args: PythonCode.Arguments) -> list[CallTest] | None:
+    """The tests as calls whose results are compared; None where they are more than that."""
+    if args.kind == "calls":
+        return [_expecting(str(args.entry_point), one, args.tolerance) for one in args.cases]
+    if args.setup.strip():
+        return None
+    if args.kind == "check":
+        return python_calls.read_check(args.test, str(args.entry_point))
+    tests = python_calls.read_asserts(args.tests)
+    return tests if tests and args.entry_point in (None, tests[0].function) else None
+
+
+def _expecting(function: str, case: InputOutput | FunctionCall, tolerance: float) -> CallTest:
+    assert isinstance(case, FunctionCall)
+    expected = case.expected
+    return CallTest(
+        function, case.args, case.kwargs, lambda value: same(expected, value, tolerance)
+    )
+
+
 def _verdict(code: str, theirs: Outcome, ours: Outcome) -> Verdict:
     """From how the program ended and what the tests say."""
     if ours.status in ("starved", "time_limit") or theirs.status == "starved":
@@ -231,13 +285,17 @@ def _verdict(code: str, theirs: Outcome, ours: Outcome) -> Verdict:
     found = json.loads(ours.result)
     if found["reference"] is not None:
         return Verdict.unjudged(f"bad_reference: {found['reference']}", code)
-    results = found["results"]
+    return _read(code, found["results"], found["lost"], theirs)
+
+
+def _read(code: str, results: Sequence[str | None], lost: str | None, theirs: Outcome) -> Verdict:
+    """The verdict where `results` has None for each test that passed, else why it did not."""
     if theirs.status == "output_limit":
         return _judged(code, [0.0] * len(results), "output_limit")
     problem = None
     for number, result in enumerate(results):
         if result is not None:
-            problem = _named(result, found["lost"], theirs)
+            problem = _named(result, lost, theirs)
             problem += f": test_{number}" if problem == "wrong_value" else ""
             break
     return _judged(code, [float(result is None) for result in results], problem)
@@ -282,39 +340,6 @@ def _output_problem(outcome: Outcome, expected: str, tolerance: float) -> str | 
         return f"error: exit code {outcome.result.decode(errors='replace')[:20]}"
     printed = outcome.output.decode(errors="replace")
     return None if same_output(expected, printed, tolerance) else "wrong_value"
-
-
-def same_output(expected: str, printed: str, tolerance: float = 0.0) -> bool:
-    """Line by line, without blanks at the end of lines and blank lines at the end. With a tolerance,
-    words that are numbers on both sides may differ by it."""
-    left, right = _lines(expected), _lines(printed)
-    if left == right:
-        return True
-    if not tolerance or len(left) != len(right):
-        return False
-    return all(
-        len(one.split()) == len(other.split())
-        and all(_close(a, b, tolerance) for a, b in zip(one.split(), other.split(), strict=True))
-        for one, other in zip(left, right, strict=True)
-    )
-
-
-def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
-    return [] if lines == [""] else lines
-
-
-def _close(one: str, other: str, tolerance: float) -> bool:
-    if one == other:
-        return True
-    try:
-        a, b = Decimal(one), Decimal(other)
-    except InvalidOperation:
-        return False
-    if not (a.is_finite() and b.is_finite()):
-        return False
-    limit = Decimal(repr(tolerance))
-    return abs(a - b) <= max(limit, limit * abs(a))
 
 
 def _called(tests: Sequence[str]) -> set[str]:

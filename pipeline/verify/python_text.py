@@ -3,7 +3,8 @@
 One reading decides, and no other is tried: running several candidates and taking the luckiest would
 reward answers that say several things. The order:
 
-1. text between `[BEGIN]` and `[DONE]`, or `[PYTHON]` and `[/PYTHON]`, as some prompts ask for,
+1. text up to the first `[DONE]` or `[/PYTHON]` and from the `[BEGIN]` or `[PYTHON]` before it, as
+   some prompts ask for (what follows is then a next task that the model made up),
 2. Markdown fences: of those that are Python (or say nothing and parse as Python), the last that
    defines what is wanted; without one, the last. What it needs and an earlier fence defines comes
    before it. A fence that is never closed ends with the text,
@@ -30,7 +31,7 @@ _MAX_PARSED = 600_000  # characters, over all the ends that are tried
 
 _FENCE = re.compile(r"^([ \t]*(?:>[ \t]?)*)(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
 _SAYS_NOTHING = {"", "code", "text", "txt", "plaintext", "plain"}
-_MARKED = re.compile(r"\[(?:BEGIN|PYTHON)\]\n(.*?)(?:\[(?:DONE|END|/PYTHON)\]|\Z)", re.DOTALL)
+_BEGIN, _DONE = re.compile(r"\[(?:BEGIN|PYTHON)\]\n"), re.compile(r"\[(?:DONE|/PYTHON)\]")
 _CODE_LINE = re.compile(
     r"(?:def|class|async def)\s+\w+\s*[(:\[]|(?:import\s+\w[\w.]*(?:\s+as\s+\w+)?(?:\s*,.*)?$)"
     r"|from\s+[\w.]+\s+import\s|@\w+|#!|if __name__\s*==|\w+(?:\s*,\s*\w+)*\s*=\s*\S|print\(|for\s.+:\s*$"
@@ -62,8 +63,7 @@ def program(completion: str, wanted: Collection[str] = ()) -> str | None:
     """The program in `completion` that defines one of the names `wanted` (any, where there is none).
     None where there is nothing that could be a program. It need not be valid Python."""
     text = _plain(completion)
-    if marked := _MARKED.findall(text):
-        text = marked[-1]
+    text = _marked(text)
     fences = list(_fences(text))
     if fences:
         return _chosen(fences, wanted)
@@ -87,7 +87,7 @@ def continued(completion: str, prompt: str, entry_point: str) -> tuple[str | Non
     for body in _bodies(text):
         whole = f"{prompt.rstrip()}\n{body}\n"
         tree = parsed(whole)
-        if tree is not None and _has_body(tree, name):
+        if tree is not None and _has_body(tree, name) and not any(map(_is_words, tree.body)):
             return whole, ""
     if fenced is not None and parsed(fenced) is not None:
         return fenced, before
@@ -116,6 +116,12 @@ def defined(tree: ast.Module | None) -> set[str]:
 def _plain(completion: str) -> str:
     text = after_thinking(completion[-MAX_TEXT:])
     return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
+
+
+def _marked(text: str) -> str:
+    if done := _DONE.search(text):
+        text = text[: done.start()]
+    return _BEGIN.split(text)[-1]
 
 
 def _fences(text: str) -> Iterator[_Fence]:
@@ -259,7 +265,8 @@ def _unfenced(text: str) -> str | None:
         return None
     text = text.strip("\n")
     if (tree := parsed(text)) is not None:
-        return text if _does_something(tree) else None
+        text = _without_words(text, tree)
+        return text if _does_something(parsed(text) or tree) else None
     if parsed(dedented := textwrap.dedent(text)) is not None:
         return dedented
     lines = text.split("\n")
@@ -278,6 +285,26 @@ def _unfenced(text: str) -> str | None:
         if part.strip() and (tree := parsed(part)) is not None and _does_something(tree):
             return part
     return "\n".join(code)
+
+
+def _is_words(node: ast.stmt) -> bool:
+    """An expression that does nothing: what prose like "That is all" reads as."""
+    does_nothing = ast.Name | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Attribute
+    return isinstance(node, ast.Expr) and isinstance(node.value, does_nothing)
+
+
+def _without_words(text: str, tree: ast.Module) -> str:
+    """`text` without such lines before its first and after its last statement."""
+    body = [*tree.body]
+    while body and _is_words(body[-1]):
+        body.pop()
+    while body and _is_words(body[0]):
+        body.pop(0)
+    if len(body) in (0, len(tree.body)):
+        return text
+    decorators = getattr(body[0], "decorator_list", None) or [body[0]]
+    lines = text.split("\n")[decorators[0].lineno - 1 : body[-1].end_lineno]
+    return "\n".join(lines)
 
 
 def _before(prompt: str, entry_point: str) -> str:

@@ -1,12 +1,9 @@
 """Verdicts for a file of rows: what `winnow verify` does."""
 
 import asyncio
-import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from winnow.pipeline.names import canonical_json
 from winnow.pipeline.progress import Progress, Silent, Step
 from winnow.pipeline.row_files import Batch, RowFile, RowWriter
 from winnow.pipeline.schema import VERDICTS
+from winnow.pipeline.sources import rows
 from winnow.pipeline.verify import needs_answer
 from winnow.pipeline.verify.asking import asked, asks, members_by
 from winnow.pipeline.verify.rules import prejudge
@@ -127,9 +125,13 @@ async def _judge_batch(
         completion, answer, args, prompt, finish_reason = row
         try:
             text = _completion(completion)
-            task = Task(_messages(prompt), _answer(answer), {**settings, **_arguments(args)})
+            own = rows.own_arguments(args, named["verifier_args"])
+            task = Task(_messages(prompt), _answer(answer), {**settings, **own})
         except _NoTask as problem:
             return Verdict.unjudged(str(problem))
+        except rows.Drop as drop:
+            rule = drop.rule if drop.rule == "bad_arguments" else "bad_reference"
+            return Verdict.unjudged(f"{rule}: {drop.detail}")
         decided = prejudge(finish_reason) if isinstance(finish_reason, str) else None
         if decided is not None:
             return decided
@@ -163,32 +165,9 @@ def _messages(value: Any) -> list[dict[str, str]]:
 
 
 def _answer(value: Any) -> str | None:
-    """References as text: numbers without loss, lists and objects as JSON."""
-    if value is None or isinstance(value, str):
-        return value
+    """References as text: numbers without loss, lists and objects as JSON. Raises rows.Drop."""
     if isinstance(value, bool):
         return str(value)
-    if isinstance(value, int | Decimal):
-        return str(value)
-    if isinstance(value, float):
-        return None if math.isnan(value) else format(Decimal(repr(value)), "f")
-    try:
-        return canonical_json(value)
-    except (TypeError, ValueError) as error:
-        raise _NoTask(f"bad_reference: {error}") from None
-
-
-def _arguments(value: Any) -> dict[str, Any]:
-    """A row's `verifier_args`: JSON text, or a struct (whose nulls are keys that are not there)."""
-    if isinstance(value, str):
-        if not value.strip():
-            return {}
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise _NoTask(f"bad_arguments: verifier_args is not JSON: {error}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _NoTask(f"bad_arguments: verifier_args is a {type(value).__name__}, not an object")
-    return {key: item for key, item in value.items() if item is not None}
+    if isinstance(value, list | dict):
+        return canonical_json(rows.plain(value))
+    return rows.answer(value, needed=False)

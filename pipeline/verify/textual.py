@@ -8,9 +8,9 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from winnow.pipeline.verify.expression import FUNCTIONS
 from winnow.pipeline.verify.notation import key, words
 from winnow.pipeline.verify.plain_number import plain_number
+from winnow.pipeline.verify.tokens import FUNCTIONS
 
 # Words that say the same: every phrase on the right is read as the one on the left.
 SYNONYMS = {
@@ -21,7 +21,6 @@ SYNONYMS = {
     "dne": "does not exist",
     "diverges": "divergent",
     "converges": "convergent",
-    "no solutions": "no solution",
     "no real solution": "no real solutions",
     "infinitely many solutions": "infinitely many",
     "infinite number of solutions": "infinitely many",

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from winnow.pipeline.verify.notation import RAISED
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -89,7 +87,7 @@ UNITS["acre"] = Unit((("length", 2),), Fraction("4046.8564224"))
 # Words that give the next or the last unit a power.
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "平方": 2, "立方": 3}
 AFTER = {"squared": 2, "cubed": 3}
-PER = frozenset({"per", "/"})
+PER = frozenset({"per"})
 # One-letter spellings and short words are units only where something else says so ("5 m").
 _WORD = re.compile(
     r"(?P<name>[a-zA-Z]+|\\cents|[$€£¥₹¢]|[一-鿿]+)\.?(?:\s*\^?\s*\{?(?P<power>-?[0-9])\}?)?|(?P<slash>/)|[*]"
@@ -141,8 +139,3 @@ def _named(name: str) -> tuple[Unit | None, int]:
         if spelling in UNITS:
             return UNITS[spelling], 1
     return None, 1
-
-
-def without_raised(text: str) -> str:
-    """`cm²` as `cm2`, which `unit` reads."""
-    return "".join(RAISED.get(character, character) for character in text)

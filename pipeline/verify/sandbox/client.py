@@ -9,12 +9,13 @@ import sys
 import sysconfig
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from winnow.pipeline.verify.sandbox.inside import zygote
+from winnow.pipeline.verify.sandbox.inside import root, zygote
 from winnow.pipeline.verify.sandbox.limits import Limits, Outcome
 from winnow.pipeline.verify.sandbox.runs import Job, Runs, SandboxUnavailable
 
@@ -26,7 +27,7 @@ _BOOT = "import sys, json; sys.path.insert(0, sys.argv[1]); from inside import z
     "zygote.main(int(sys.argv[2]), json.loads(sys.argv[3]))"  # fmt: skip
 # All that a program finds in its environment.
 _ENVIRONMENT = {
-    "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
+    "HOME": root.SCRATCH, "TMPDIR": root.SCRATCH, "PATH": "", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
 }  # fmt: skip
 
@@ -50,6 +51,7 @@ class Sandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._owner = 0
+        self._end: weakref.finalize[..., Any] = weakref.finalize(self, _nothing)
         self._ids = 0
         self._refusal = ""  # why this machine cannot run it, once that is known
         self._paths: dict[tuple[int, int, int, int], str] = {}
@@ -65,10 +67,6 @@ class Sandbox:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if self._process is not None:
-            self.close()
 
     def run(
         self,
@@ -103,7 +101,11 @@ class Sandbox:
             if key not in self._paths:
                 name = "".join(c if c.isalnum() or c in "._-" else "_" for c in path.name)[-100:]
                 _send(control, {"put": name}, [file.fileno()])
-                answer = self._answer(control, START_SECONDS)
+                try:
+                    answer = self._answer(control, START_SECONDS)
+                except SandboxUnavailable:
+                    self.close()
+                    raise
                 if answer.get("put") is None:
                     raise SandboxUnavailable(f"{path.name} does not go in: {answer.get('why')}")
                 self._paths[key] = answer["put"]
@@ -116,18 +118,14 @@ class Sandbox:
 
     def close(self) -> None:
         """End the zygote and all that runs in it. A later run starts a new one."""
-        process, control = self._process, self._control
+        self._end()
         self._process = self._control = None
         self._paths = {}
-        if control is not None:
-            control.close()
-        if process is not None and self._owner == os.getpid():
-            process.kill()
-            process.wait()
 
     def _started(self) -> socket.socket:
         if self._owner != os.getpid():  # this process was forked from the one that started it
-            self._process, self._control = None, None
+            self._end.detach()
+            self._process = self._control = None
             self._paths = {}
         if self._refusal:
             raise SandboxUnavailable(self._refusal)
@@ -166,6 +164,8 @@ class Sandbox:
                 start_new_session=True,
                 cwd="/",
             )
+        # Also where nobody closes it, and when the interpreter ends.
+        self._end = weakref.finalize(self, _end, self._process, ours, os.getpid())
         while "ready" not in (answer := self._answer(ours, START_SECONDS)):
             if "map" in answer:
                 _send(ours, {"mapped": _map_user(answer["map"])})
@@ -230,6 +230,17 @@ class Sandbox:
                     continue
                 message = self._message(control.recv(zygote.MAX_PACKET))
                 runs.by_id[message["exit"]].exit = message
+
+
+def _nothing() -> None:
+    """What ends a sandbox that has not started."""
+
+
+def _end(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
+    control.close()
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
 
 
 def _send(control: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:

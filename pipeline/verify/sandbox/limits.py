@@ -46,7 +46,8 @@ class Limits:
 class Outcome:
     """How one process ended.
 
-    `result` is what main returned (b"" unless `status` is "finished"), `output` what was written to
+    `result` is what main returned (b"" unless `status` is "finished"), `reports` what it sent before
+    with `inside.child.report`, `output` what was written to
     stdout (cut at the limit), `error` the exception as "Class: message" or the way it
     ended ("exit code 1", "signal 11"). CPU and wall time are in seconds, as the kernel counted them.
     """
@@ -55,5 +56,6 @@ class Outcome:
     result: bytes = b""
     output: bytes = b""
     error: str | None = None
+    reports: tuple[bytes, ...] = ()
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0

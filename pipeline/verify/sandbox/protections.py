@@ -111,9 +111,14 @@ def missing(box: Sandbox) -> str:
 
 def attempts(box: Sandbox) -> list[Protection]:
     """The protections that one child can try."""
-    limits = Limits(threads=4)
+    limits = Limits(threads=4, memory_bytes=256 * 2**20)
     with tempfile.NamedTemporaryFile(prefix="winnow-canary-") as canary:
-        given = {"canary": canary.name, "pid": os.getpid(), "threads": limits.threads}
+        given = {
+            "canary": canary.name,
+            "pid": os.getpid(),
+            "threads": limits.threads,
+            "memory_bytes": limits.memory_bytes,
+        }
         outcome = box.run("probes", json.dumps(given).encode(), limits)
     if outcome.status != "finished":
         raise SandboxUnavailable(f"its own check ended with {outcome.status}: {outcome.error}")

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -44,13 +45,15 @@ class Run:
     def outcome(self) -> Outcome:
         """Raises SandboxUnavailable where it never came to run the worker."""
         code, killed, limits = self.exit["code"], self.exit["killed"], self.job.limits
-        answer = bytes(self.result)
+        started = self.result.startswith(b".")
+        reports, answer = _reports(bytes(self.result[1:]))
         late = killed == "wall"
         waited = self.exit["delay"] > max(limits.wall - limits.cpu_seconds, limits.wall / 4)
         error = f"signal {-code}" if code < 0 else f"exit code {code}"
         status: Status = "exited"
-        if not answer.startswith(b".") and not killed:
-            raise SandboxUnavailable(f"a process could not be confined: {answer.decode() or error}")
+        if not started and not killed:
+            why = self.result.decode(errors="replace") or error
+            raise SandboxUnavailable(f"a process could not be confined: {why}")
         if self.overflows:
             status = "output_limit"
         elif late:
@@ -62,19 +65,32 @@ class Run:
             error = "ended with its leader"
         elif code == -9:
             status = "starved"  # nothing inside can send this signal: a machine out of memory
-        elif answer.startswith(b".R"):
+        elif answer.startswith(b"R"):
             status, error = "finished", ""
-        elif answer.startswith(b".E"):
-            error = answer[2:].decode(errors="replace")
+        elif answer.startswith(b"E"):
+            error = answer[1:].decode(errors="replace")
             status = "memory_limit" if error.startswith("MemoryError") else "failed"
         return Outcome(
             status,
-            answer[2:] if status == "finished" else b"",
+            answer[1:] if status == "finished" else b"",
             bytes(self.output[: limits.output_bytes]),
             error or None,
+            reports,
             self.exit["cpu"],
             self.exit["wall"],
         )
+
+
+def _reports(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """What was reported, as far as it came whole, and the rest."""
+    found = []
+    while data.startswith(b"P") and len(data) >= 5:
+        (size,) = struct.unpack_from("<I", data, 1)
+        if len(data) < 5 + size:
+            break
+        found.append(data[5 : 5 + size])
+        data = data[5 + size :]
+    return tuple(found), data
 
 
 class Runs:

@@ -30,6 +30,25 @@ from winnow.pipeline.verify import extract
         (r"<think>\boxed{3}</think> The answer is 4", "phrase", "4"),
         (r"<think>\boxed{3}</think>", "boxed", "3"),
         (r"<think>\boxed{3}", "boxed", "3"),
+        # boxes that say two things, and boxes that replace
+        (r"\boxed{3} \boxed{4}", "boxed", "3, 4"),
+        (r"$x=\boxed{3}$ and $y=\boxed{4}$", "boxed", "3, 4"),
+        (r"It is \boxed{3}. Alternatively, it may be \boxed{4}.", "boxed", "3, 4"),
+        (r"The answer is \boxed{3}. The answer is \boxed{4}.", "boxed", "3, 4"),
+        (r"It is \boxed{3}. Wait, I made a mistake: \boxed{4}", "boxed", "4"),
+        (r"A day has \boxed{3}, so in 2 days $2 \cdot 3 = \boxed{6}$", "boxed", "6"),
+        (r"So it is \boxed{50}\%.", "boxed", "50%"),
+        # what is no part of the answer
+        ("The answer is 5.<|im_end|>", "phrase", "5."),
+        ("The answer is 5</s><eos>", "phrase", "5"),
+        ("The answer is 5.\n\nQuestion: What else?\nAnswer: 6", "phrase", "5."),
+        ("Question: What?\nAnswer: 6", "phrase", "6"),
+        ("The answer is 5. We check our answer: 2 + 3 = 5.", "phrase", "5."),
+        ("The answer is 5. This answer is reasonable.", "phrase", "5."),
+        # in Chinese
+        ("所以答案是12", "phrase", "12"),
+        ("答：一共12个", "phrase", "一共12个"),
+        ("故选C", "phrase", "C"),
     ],
 )
 def test_the_documented_order(text: str, form: str, found: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from winnow.pipeline.contracts import Task, Verdict
+from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.final_answer import final_answer
 from winnow.pipeline.verify.math_answer import MathAnswer, reference_answer
 
@@ -125,7 +126,7 @@ def test_every_reference_equals_itself(reference: str) -> None:
         ("5 - 3 - 6 = -4.", "5 - 3 - 6 = -4"),
         ("First 5 - 3 = 2.\nSo we get -4.\n\nHope this helps!", "-4"),
         ("She has 10-4 apples", "4"),
-        ("We have $x+1=4$ and so $x = 3$.", "3"),
+        ("We have $x+1=4$ and so $x = 3$.", "x = 3"),
         ("It costs $5 and then pays $10 more", "$10"),
         (r"Adding up gives \frac{3}{4}" + "\n\n" + r"\frac{3}{4}", r"\frac{3}{4}"),
         ("So the area is 2\nA = 3*sqrt(2)/2", "A = 3*sqrt(2)/2"),
@@ -183,3 +184,37 @@ def test_hostile_answers_are_wrong_and_run_nothing(reference: str, tmp_path: Pat
         for completion in (text, rf"\boxed{{{text}}}", f"The answer is {text}", f"#### {text}"):
             assert judge(reference, completion).verdict == "wrong", completion[:80]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("completion", "detail"),
+    [
+        (r"\boxed{72}. The answer is 73.", "conflicting_answers"),
+        (r"\boxed{72} and so on.\n#### 73", "conflicting_answers"),
+        ("#### 72\n\nSo the answer is 73 clips.", "conflicting_answers"),
+        (r"\boxed{72}. The answer is seventy-two.", None),
+        (r"\boxed{72}. The answer is correct.", None),
+        (r"\boxed{72}. We check our answer: 70 + 2 = 72.", None),
+    ],
+)
+def test_an_answer_that_says_two_different_things_is_wrong(
+    completion: str, detail: str | None
+) -> None:
+    verdict = judge("72", completion)
+    assert (verdict.verdict, verdict.detail) == ("wrong" if detail else "correct", detail)
+
+
+def test_an_answer_does_not_depend_on_what_was_judged_before() -> None:
+    """Caches hold what texts mean, never verdicts."""
+    first = [judge(gold, rf"\boxed{{{answer}}}").verdict for gold, answer in EQUAL + DIFFERENT]
+    again = [judge(gold, rf"\boxed{{{answer}}}").verdict for gold, answer in EQUAL + DIFFERENT]
+    assert first == again == ["correct"] * len(EQUAL) + ["wrong"] * len(DIFFERENT)
+
+
+def test_the_version_names_the_library_that_decides_with_it() -> None:
+    assert VERIFIER.version.startswith("2+math-verify0.")
+
+
+def test_no_argument_is_taken() -> None:
+    with pytest.raises(BadArguments):
+        VERIFIER.verify("5", Task([], "5", {"tolerance": 1}))

@@ -49,6 +49,7 @@ def fence(code: str, language: str = "python", mark: str = "```") -> str:
         f"[PYTHON]\n{CODE}\n[/PYTHON] and more",
         f"Here it is:\n\n{CODE}\n\nIt adds one.",
         f"I think that x = 1 works.\n\n{CODE}",
+        f"Sure\n{CODE}\n\nThat is all",
     ],
 )
 def test_the_program_is_found(text: str) -> None:
@@ -124,6 +125,7 @@ def result(completion: str, prompt: str = PROMPT) -> object:
         BODY + "\n\ndef main():\n    print(f(1))\n",
         BODY + "\n\nif __name__ == 'no':\n    main()",
         BODY + "\nThis adds one to the number, as it's asked.",
+        BODY + "\n\nThat is all",
         BODY + "\n\ndef cut(off):\n    if",
         "    return math.floor(x) + 1",
         "    return x + 1  # no newline",

@@ -16,6 +16,7 @@ from .child import LINK, call_depth
 from .peer import Lost, Peer
 
 MODULE = "solution"
+CALLS_OF_OURS = 5  # between main and what the judge calls
 _MAX_PRINTED = 1 << 16  # characters of one call's output that tests can see
 _MAX_RECEIVED = 256 * 2**20
 
@@ -24,9 +25,7 @@ def main(payload: bytes) -> bytes:
     """`payload` is JSON: `code`; `prelude`, sources that come before and may fail; `shared`, names of
     classes; `output_bytes`, of one answer. Runs the code, then serves until the judge is gone."""
     given = json.loads(payload)
-    module = types.ModuleType(MODULE)
-    sys.modules[MODULE] = module
-    namespace = vars(module)
+    namespace = namespace_of()
     printed = _Printed()
     sys.stdout = printed.stream
     peer = Peer(
@@ -40,8 +39,9 @@ def main(payload: bytes) -> bytes:
     peer.printed = printed.taken
     resolver = Resolver(namespace)
     peer.export(resolver)  # the first handle, which the other side can count on
-    error = _run(given, namespace)
-    sys.setrecursionlimit(sys.getrecursionlimit() + call_depth() + 10)
+    # The code is to have all of the usual depth, beside what stands below it.
+    sys.setrecursionlimit(sys.getrecursionlimit() + call_depth() + CALLS_OF_OURS)
+    error = run_code(given, namespace)
     peer.send(["ready", None if error else _kinds(namespace), error])
     with contextlib.suppress(Lost):
         while True:
@@ -49,12 +49,19 @@ def main(payload: bytes) -> bytes:
     return b""
 
 
-def _run(given: dict[str, Any], namespace: dict[str, Any]) -> str | None:
+def namespace_of() -> dict[str, Any]:
+    """The names of a new module for the code. It is not `__main__`: what a file does only when it
+    is run as a program is not wanted here."""
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
+    return vars(module)
+
+
+def run_code(given: dict[str, Any], namespace: dict[str, Any]) -> str | None:
     """Run the sources; the exception that ended the code as "Class: message"."""
     for source in given["prelude"]:
         with contextlib.suppress(Exception):
             exec(compile(source, "<prelude>", "exec"), namespace)  # noqa: S102 - the sandbox is for this
-    sys.setrecursionlimit(sys.getrecursionlimit() + call_depth())
     try:
         exec(compile(given["code"], "<solution>", "exec"), namespace)  # noqa: S102 - the sandbox is for this
     except BaseException as error:  # noqa: BLE001 - it is the answer's, whatever it is

@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import signal
+import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
@@ -50,8 +51,8 @@ def run(
 ) -> NoReturn:
     """Confine this process, run `worker` and end. Never returns, never raises.
 
-    The result descriptor gets one "." when the doors are closed, then "R" and the result, or "E" and
-    the exception. Whatever else comes on it is no result.
+    The result descriptor gets one "." when the doors are closed, then what `report` sends, then "R"
+    and the result, or "E" and the exception. Whatever else comes on it is no result.
     """
     code = 120
     try:
@@ -65,6 +66,11 @@ def run(
         _write(RESULT, f"!{type(error).__name__}: {error}".encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+def report(data: bytes) -> None:
+    """Send a part of the result at once, so that it is known whatever comes later."""
+    _write(RESULT, b"P" + struct.pack("<I", len(data)) + data)
 
 
 def _work(worker: Worker) -> int:

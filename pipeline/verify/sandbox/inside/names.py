@@ -66,7 +66,8 @@ def on_trial(tests: Sequence[ast.AST], kinds: Mapping[str, str], entry: str | No
     if any(kinds.get(name) != "value" for name in own):
         return own
     # A function that is called like one of Python's: one that every test calls.
-    everywhere = set(kinds).intersection(*(loaded([test]) for test in tests))
+    defined = {name for name, kind in kinds.items() if not kind.startswith("module:")}
+    everywhere = defined.intersection(*(loaded([test]) for test in tests))
     same = [name for name in used if name in everywhere and name not in own]
     functions = [name for name in same if not isinstance(getattr(builtins, name, None), type)]
     return own + (functions or same)

@@ -137,7 +137,7 @@ class Peer:
     def ask(self, operation: str, *operands: object, **keywords: object) -> Any:
         """The answer of the other side; raises what it raised, or Lost."""
         encoder = Encoder(self)
-        with _Deep():
+        with Deep():
             tree = [encoder.value(list(operands)), encoder.value(keywords)]
             self.send(["?", operation, tree, encoder.states()])
         while True:
@@ -151,7 +151,7 @@ class Peer:
         """Raises Lost."""
         if self.lost is not None:
             raise Lost(self.lost)
-        with _Deep():
+        with Deep():
             data = json.dumps(message, separators=(",", ":")).encode()
         if len(data) > self._sends:
             raise OutputLimit(f"{len(data)} bytes are too much to pass on")
@@ -171,7 +171,7 @@ class Peer:
             self._lose("too_large")
         data = self._read(size)
         try:
-            with _Deep():
+            with Deep():
                 message = json.loads(data)
         except (ValueError, RecursionError):
             self._lose("malformed")
@@ -185,7 +185,7 @@ class Peer:
         """Do what the other side asks, if it may."""
         _, operation, tree, states = message
         decoder = Decoder(self)
-        with _Deep():
+        with Deep():
             operands, keywords = self._checked(lambda: [decoder.value(node) for node in tree])
             self._checked(decoder.states, states)
         if type(operands) is not list or type(keywords) is not dict:
@@ -193,7 +193,8 @@ class Peer:
         before = [snapshot(one) for one in decoder.objects]
         try:
             if operands and not self._serves(self, operation, operands[0], tuple(operands[1:])):
-                raise TypeError(f"{operation} is not for the other side")
+                # AttributeError, so that code that asks whether there is one gets its answer.
+                raise AttributeError(f"{operation} is not for the other side")
             result = OPERATIONS[operation](*operands, **keywords)
         except Lost:
             raise
@@ -207,7 +208,7 @@ class Peer:
 
     def _send_result(self, result: object, objects: list[object], before: list[Any]) -> None:
         encoder = Encoder(self, objects)
-        with _Deep():
+        with Deep():
             tree = encoder.value(result)
             changes = self._changes(encoder, before)
             self.send(["=", tree, changes, encoder.states(), self.printed()])
@@ -216,7 +217,7 @@ class Peer:
         encoder = Encoder(self, objects)
         classes = [kind.__name__ for kind in type(error).__mro__]
         try:
-            with _Deep():
+            with Deep():
                 args = encoder.value(tuple(error.args))
                 state = encoder.value(dict(error.__dict__))
                 changes = self._changes(encoder, before)
@@ -236,7 +237,7 @@ class Peer:
 
     def _take(self, message: Node, objects: list[object]) -> Any:
         decoder = Decoder(self, objects)
-        with _Deep():
+        with Deep():
             if message[0] == "=":
                 _, tree, changes, states, printed = message
                 (result,) = self._decoded(decoder, [tree])
@@ -325,7 +326,7 @@ def _is_made_by_code(kind: type) -> bool:
     return bool(kind.__flags__ & _HEAP_TYPE) and kind.__module__ not in sys.stdlib_module_names
 
 
-class _Deep:
+class Deep:
     """Room for values that are nested deeply. The limit that a program has set comes back."""
 
     def __enter__(self) -> None:

@@ -26,6 +26,8 @@ class Line(Protocol):
 class Remote:
     """An object of the other side."""
 
+    __slots__ = ("_winnow_line", "_winnow_name", "_winnow_number")
+
     def __init__(self, line: Line, number: int, name: str) -> None:
         object.__setattr__(self, "_winnow_line", line)
         object.__setattr__(self, "_winnow_number", number)
@@ -34,6 +36,8 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_winnow_"):
             raise AttributeError(name)
+        if name == "__name__" and self._winnow_name:
+            return self._winnow_name
         return _ask("getattr", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -123,12 +127,16 @@ class Remote:
 class RemoteCallable(Remote):
     """A function or a class of the other side."""
 
+    __slots__ = ()
+
     def __call__(self, *args: object, **keywords: object) -> Any:
         return self._winnow_line.ask("call", self, *args, **keywords)
 
 
 class RemoteCoroutine(Remote):
     """A coroutine of the other side, which is run there, all at once, when it is awaited."""
+
+    __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return _ask("run", self)
@@ -147,6 +155,8 @@ class RemoteCoroutine(Remote):
 class RemoteIterator(Remote):
     """An iterator of the other side: taken one by one at first, so that one that never gives
     another item is asked for no more than the test wants."""
+
+    __slots__ = ("_winnow_state",)
 
     def __init__(self, line: Line, number: int, name: str) -> None:
         super().__init__(line, number, name)

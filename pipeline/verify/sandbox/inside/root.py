@@ -7,7 +7,7 @@ import os
 
 from . import kernel
 
-SCRATCH = "/tmp"
+SCRATCH = "/scratch"
 FILES = "/files"
 SCRATCH_BYTES = 64 * 2**20
 _FILES_BYTES = 4 * 2**30  # of memory, taken only as files are put there
@@ -49,7 +49,9 @@ def build(shown: list[str]) -> None:
         _show(device, place, nodev=False)
     os.mkdir(place + FILES)
     kernel.mount("files", place + FILES, "tmpfs", flags, f"size={_FILES_BYTES},mode=755")
-    os.makedirs(place + SCRATCH, exist_ok=True)
+    os.mkdir(place + SCRATCH)
+    if not any(path.startswith("/tmp/") for path in shown):
+        os.symlink(SCRATCH, f"{place}/tmp")
     os.chdir(place)
     # The old root goes on top of the new one, and from there away.
     kernel.system_call(_PIVOT_ROOT[os.uname().machine], b".", b".")

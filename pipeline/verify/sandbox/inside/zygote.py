@@ -15,6 +15,8 @@ layers}`, `{"missing": layer}`, `{"failed": why}`, `{"put": path}`, and for each
 programs spawned with it are killed.
 """
 
+import _sitebuiltins
+import builtins
 import contextlib
 import gc
 import importlib
@@ -84,6 +86,8 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
 
 def _imported(options: dict[str, Any]) -> child.Workers:
     sys.path.extend(options["path"])
+    for name in ("exit", "quit"):  # `site` would have put them there
+        setattr(builtins, name, _sitebuiltins.Quitter(name, ""))
     for name in (*COMMON, *options["preload"]):
         importlib.import_module(name)
     workers = {}
@@ -157,12 +161,16 @@ class Zygote:
         self._poll.register(control, select.POLLIN)
         walls = layers["namespaces"]
         shown = sorted({*options["shown"], *root.library_folders()})
+        # Its own view of processes, to see how long each had to wait. Where /proc is partly covered,
+        # as in some containers, there is none to be had, and a starved machine cannot be told.
+        self._sees_waiting = not walls
         if walls:
-            kernel.mount("proc", "/proc", "proc")
+            with contextlib.suppress(OSError):
+                kernel.mount("proc", "/proc", "proc")
+                self._sees_waiting = True
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         self._own_pids = self._open_proc("self/ns/pid")
         if walls:
-            kernel.detach("/proc")
             root.build(shown)
         self._user = USER if os.geteuid() == 0 else None
         self._walls = walls
@@ -309,6 +317,8 @@ class Zygote:
 
     def _delay(self, group: int) -> float:
         """Seconds that the programs of a group stood in the queue of a processor."""
+        if not self._sees_waiting:
+            return 0.0
         nanoseconds = 0
         for program in self._running.values():
             if program.group != group:

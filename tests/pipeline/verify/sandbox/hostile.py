@@ -12,12 +12,12 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 # What the tests of most programs expect, and no program can know.
-EXPECTED = "what only the tests know"
+EXPECTED = "what only the tests know"  # 24 characters, as one program below has it
 SECRET = "a secret of the host"
 CANARY = "nobody may touch this\n"
 
@@ -42,6 +42,8 @@ def wrong(name: str, code: str, *details: str, **more: Any) -> Program:
 TIME, MEMORY, OUTPUT = "time_limit", "memory_limit", "output_limit"
 WRONG, EARLY = "wrong_value", "ended_early"
 SHORT = {"wall_seconds": 1.0}
+# With a setup, tests are run by the checker; without, they are read and the values compared.
+RUN = {"setup": "import math"}
 
 PROGRAMS = [
     # taking everything
@@ -84,7 +86,7 @@ PROGRAMS = [
         "error: RuntimeError"),
     wrong("10 GB at once", "def f(): return bytearray(10 * 10**9)", MEMORY),
     wrong("10 GB by and by",
-        "kept = []\ndef f():\n    while True: kept.append(bytearray(10**7))", MEMORY),
+        "kept = []\ndef f():\n    while True: kept.append(bytearray(10**7))", MEMORY, TIME),
     wrong("raises MemoryError", "def f(): raise MemoryError", MEMORY),
     wrong("deep recursion", "def f(): return f()", "error: RecursionError"),
     wrong("deep recursion without a limit",
@@ -181,12 +183,29 @@ PROGRAMS = [
         "    os.write(5, struct.pack('<I', len(text)) + text)\n"
         "say(['ready', {'f': 'function'}, None])\nsay(['=', ['h', 'mine', 7, 'c', 'f'], [], [], ''])\n"
         "for number in range(50): say(['=', True, [], [], ''])\ndef f(): return 1",
-        WRONG, EARLY, "bad_reply"),
+        WRONG, EARLY, "bad_reply", args=RUN),
     wrong("sends what is no message",
         "import os, struct\nos.write(5, struct.pack('<I', 9) + b'[1, 2, [}')\ndef f(): return 1",
-        "bad_reply"),
+        "bad_reply", args=RUN),
+    wrong("says that its names are none",
+        "import os, json, struct\ntext = json.dumps(['ready', {'f': 5}, None]).encode()\n"
+        "os.write(5, struct.pack('<I', len(text)) + text)\ndef f(): return 1", "bad_reply", args=RUN),
     wrong("says that a message of 4 GB comes",
-        "import os\nos.write(5, b'\\xff' * 1000)\ndef f(): return 1", OUTPUT),
+        "import os\nos.write(5, b'\\xff' * 1000)\ndef f(): return 1", OUTPUT,
+        args=RUN),
+    wrong("reports what no call returned",
+        "import os, json, struct\n"
+        "def say(message):\n    text = json.dumps(message).encode()\n"
+        "    os.write(4, b'P' + struct.pack('<I', len(text)) + text)\n"
+        "for value in (True, ['h', True], ['T', 'object'], ['I'], 1): say(['=', value, []])\n"
+        "os._exit(0)", WRONG),
+    wrong("reports that all is well",
+        "import os, json\nos.write(4, b'R' + json.dumps({'results': [None], 'lost': None}).encode())\n"
+        "os._exit(0)", EARLY),
+    wrong("reports what is no message",
+        "import os\nos.write(4, b'P' + bytes([3, 0, 0, 0]) + b'[[[')\ndef f(): return 1", "bad_reply"),
+    wrong("reports a message of 4 GB",
+        "import os\nos.write(4, b'P' + b'\\xff' * 1000)\ndef f(): return 1", EARLY),
     wrong("looks for the tests among all objects",
         f"import gc, sys\nwanted = {EXPECTED[:9]!r} + ' the tests'\ndef f():\n"
         "    for one in gc.get_objects():\n"
@@ -201,9 +220,11 @@ PROGRAMS = [
         "                return 'what ' + 'only the' + ' tests know'\n        frame = frame.f_back",
         WRONG),
     wrong("looks for the tests in its memory",
-        "import ctypes\ndef f():\n    start = id(object()) & ~0xfffff\n"
+        "import ctypes, re\ndef f():\n    start = id(object()) & ~0xfffff\n"
         "    data = ctypes.string_at(start, 2**20)\n"
-        "    if b'only the ' + b'tests know' in data: return 'what only the ' + 'tests know'",
+        "    for found in re.finditer(b'what only [a-z]', data):\n"
+        "        text = data[found.start():found.start() + 24]\n"
+        "        if text.isascii() and text.endswith(b' know'): return text.decode()",
         WRONG, f"{EARLY}: signal"),
     wrong("follows a function of the tests home",
         "def f(g):\n    for name in ('__globals__', '__code__', '__closure__', '__self__', 'gi_frame'):\n"
@@ -221,7 +242,7 @@ PROGRAMS = [
     wrong("turns off assert", "import sys\nsys.flags\n__debug__\ndef f(): return 1", WRONG),
     # getting out
     wrong("deletes the home directory",
-        "import os, shutil\nfor path in (os.path.expanduser('~'), '/root', '/home', '/tmp', {folder!r}):\n"
+        "import os, shutil\nfor path in (os.path.expanduser('~'), '/home', '/var', '/tmp', {folder!r}):\n"
         "    shutil.rmtree(path, ignore_errors=True)\ndef f(): return 1", WRONG),
     wrong("reads /etc/passwd", "def f(): return open('/etc/passwd').read()", "error: FileNotFoundError"),
     wrong("reads the canary", "def f(): return open({canary!r}).read()", "error: FileNotFoundError",
@@ -312,6 +333,17 @@ PROGRAMS = [
         "import threading\nprint(2, flush=True)\nthreading.Thread(target=threading.Event().wait).start()",
         TIME, args={"kind": "stdio", "cases": [{"input": "", "output": "2"}], **SHORT}),
 ]  # fmt: skip
+
+
+# The tests of most programs are read, not run. Those that cheat or leave early are judged again by
+# tests that are run.
+PROGRAMS += [
+    replace(program, name=f"{program.name} (tests that are run)", args={**RUN, **program.args})
+    for program in PROGRAMS
+    if not {"setup", "kind", "wall_seconds"} & set(program.args)
+    and not {TIME, MEMORY} & set(program.details)
+    and not program.name.startswith("reports ")
+]
 
 
 def task_args(program: Program) -> dict[str, Any]:

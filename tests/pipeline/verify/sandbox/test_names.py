@@ -29,6 +29,7 @@ def on_trial(kinds: dict[str, str], *tests: str, entry: str | None = None) -> se
         ({"max": "function", "len": "function"}, ["assert max([1]) == 1", "assert len(max([2])) == 1"],
          {"max"}),
         ({"sorted": "function", "list": "class"}, ["assert list(sorted([1])) == [1]"], {"sorted"}),
+        ({"math": "module:math", "sum": "function"}, ["assert math.isclose(sum(1), 1)"], {"sum"}),
         # Values, classes and exceptions of the code.
         ({"LIMIT": "value", "f": "function"}, ["assert f(LIMIT) == 1"], {"LIMIT", "f"}),
         ({"P": "class", "f": "function"}, ["assert f(P(1)) == 1"], {"P", "f"}),

@@ -1,5 +1,6 @@
 """The sandbox as others use it: what goes in, what comes out, how runs end and how it ends itself."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -37,6 +38,7 @@ def fail(payload): raise ValueError("no luck")
 def leave(payload): os._exit(7)
 def loop(payload):
     while True: pass
+def sleep_well(payload): os.read(5, 1); return b""
 def sleep(payload): time.sleep(60)
 def hoard(payload): return bytes(10 * 2**30)
 def flood(payload):
@@ -49,6 +51,22 @@ def change(payload): open(payload.split(b" ")[1], "r+b").write(b"changed")
 def luck(payload): return json.dumps([random.random(), hash("text")]).encode()
 def big_file(payload): open("big", "wb").write(b"x" * 2**20)
 def open_files(payload): return str(len([os.open("/dev/null", 0) for _ in range(5)])).encode()
+def search(payload):
+    # Whether memory near Python's objects holds a text, given by its beginning and a hash of the rest.
+    import ctypes, gc, hashlib
+    _, start, digest, *_ = payload.split(b" ")
+    libc, (out, into) = ctypes.CDLL(None), os.pipe()
+    pages = {id(one) & ~0xfffff for one in gc.get_objects()} | {id(b"%d" % n) & ~0xfffff for n in range(99)}
+    for region in pages:
+        for page in range(region - 2**20, region + 2**21, 4096):
+            if libc.write(into, ctypes.c_void_p(page), 4096) == 4096:  # the kernel knows what can be read
+                data = os.read(out, 4096)
+                at = data.find(start)
+                while at >= 0:
+                    rest = data[at + len(start):at + len(start) + 20]
+                    if hashlib.sha256(rest).hexdigest().encode() == digest: return b"found"
+                    at = data.find(start, at + 1)
+    return b"nothing"
 def linked(payload):
     os.write(5, payload)
     return os.read(5, 100)
@@ -107,7 +125,22 @@ def test_how_a_run_ends(
 
 def test_nothing_is_left_for_the_next_run(box: Sandbox) -> None:
     assert box.run("worker", b"write").result == b"kept"
-    assert box.run("worker", b"listing").result == b'["/tmp", [], 1]'
+    assert box.run("worker", b"listing").result == b'["/scratch", [], 1]'
+
+
+def test_nothing_of_another_run_is_in_memory(box: Sandbox) -> None:
+    """A program that reads its memory finds its own payload, and neither an earlier one's nor that of
+    the process beside it."""
+    start, rest = b"marker-of-the-", b"one-that-is-searched"
+    question = b"search %s %s" % (start, hashlib.sha256(rest).hexdigest().encode())
+    limits = Limits(cpu_seconds=20)
+    assert box.run("worker", question + b" " + start + rest, limits).result == b"found"
+    box.run("worker", b"reverse " + start + rest, stdin=start + rest)
+    assert box.run("worker", question, limits).result == b"nothing"
+    searching, _ = box.run_linked(
+        Job("worker", question, limits), Job("worker", b"sleep_well " + start + rest, limits)
+    )
+    assert searching.result == b"nothing"
 
 
 def test_runs_are_the_same_each_time(box: Sandbox, worker: Path) -> None:
