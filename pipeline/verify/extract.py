@@ -250,7 +250,9 @@ def last_tagged(text: str) -> str | None:
 def first_sentence(text: str) -> str:
     """`text` up to the end of its first line that says something, or of its first sentence."""
     line = next((line for line in text.splitlines() if line.strip(" \t*_`")), "")
-    return re.split(r"(?<=[^\s.])[.!?][\"'*_)]*\s+(?=[A-Z*_(\"'\\])|。", line.strip(), maxsplit=1)[0]
+    return re.split(r"(?<=[^\s.])[.!?][\"'*_)]*\s+(?=[A-Z*_(\"'\\])|。", line.strip(), maxsplit=1)[
+        0
+    ]
 
 
 def last_line(text: str) -> str:
