@@ -13,20 +13,11 @@ from operator import itemgetter
 
 from winnow.pipeline.clean import math_text, options
 from winnow.pipeline.clean.normalise import fold
+from winnow.pipeline.number_words import ONES, TENS
 
 _words = str.split
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_TEENS = "fifteen sixteen seventeen eighteen nineteen"
-_TENS = dict(
-    zip(
-        _words("twenty thirty forty fifty sixty seventy eighty ninety"),
-        range(20, 100, 10),
-        strict=True,
-    )
-)
 _NUMBER_WORDS = {
-    **{word: str(n) for n, word in enumerate(f"{_ONES} {_TEENS}".split())},
-    **{word: str(n) for word, n in _TENS.items()},
+    **{word: str(n) for word, n in {**ONES, **TENS}.items()},
     "hundred": "100", "hundreds": "100", "thousand": "1000", "thousands": "1000",
     "million": "million", "millions": "million", "billion": "billion", "billions": "billion",
     "trillion": "trillion", "dozen": "12", "dozens": "12",
@@ -103,7 +94,7 @@ _SUBSCRIPTED = re.compile(r"[a-zα-ω](?:_\{?\w{1,3}\}?)?\Z")
 _OPERATORS = frozenset(math_text.OPERATORS)
 _PUNCTUATION = frozenset(".,;?'\"#@")
 _NAMED = re.compile(r"[a-zα-ω]\d{1,3}\Z")
-_UNITS = {word: n for n, word in enumerate(_ONES.split()) if 1 <= n <= 9}
+_UNITS = {word: n for word, n in ONES.items() if 1 <= n <= 9}
 
 
 def formal_signature(text: str) -> str:
@@ -196,7 +187,7 @@ def _prose(segment: str, everything: bool, out: list[str]) -> None:
         if kind != _WORD or everything:
             out.append(formal)
         beside = solid
-        tens = len(out) - 1 if token in _TENS else -1
+        tens = len(out) - 1 if token in TENS else -1
     _signs(run, beside, False, out)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from winnow.pipeline.verify.numerals import ONES, SCALES, TENS, number_in_words
+from winnow.pipeline.number_words import ONES, TENS
+from winnow.pipeline.verify.numerals import SCALES, number_in_words
 from winnow.pipeline.verify.units import AFTER, UNITS, Unit, unit
 
 MAX_DIGITS = 2_000  # of one number; longer ones are no answer that a person wrote

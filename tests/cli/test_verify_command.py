@@ -129,7 +129,7 @@ def test_a_comparison_shows_where_two_verifiers_disagree(tmp_path: Path) -> None
     source = write(
         tmp_path / "in.jsonl",
         {"completion": "1/2", "answer": "0.5"},
-        {"completion": "7", "answer": "7"},
+        {"completion": "7", "answer": 7},  # no column of one type
         {"completion": "8", "answer": "7"},
     )
     output = tmp_path / "out.jsonl"

@@ -26,35 +26,10 @@ from winnow.pipeline.clean.decontamination.config import DecontaminateConfig
 from winnow.pipeline.clean.decontamination.items import EvaluationSet, Items
 from winnow.pipeline.clean.decontamination.words import words
 from winnow.pipeline.contracts import Embedder
+from winnow.pipeline.number_words import ONES
 
 # "One" is mostly no number ("one of them").
-_NUMBER_WORDS = {
-    word: str(number)
-    for number, word in enumerate(
-        [
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ],
-        start=2,
-    )
-}
+_NUMBER_WORDS = {word: str(n) for word, n in {**ONES, "twenty": 20}.items() if n >= 2}
 _BLOCK = 1 << 24  # cosines held at a time
 _EMBEDDED = 1 << 16  # texts whose vectors are held at a time
 

@@ -84,7 +84,6 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    home: Home = DEFAULT_HOME,
 ) -> None:
     """Judge the answers in a file.
 
@@ -137,7 +136,7 @@ def verify(
         tally = run_async(judge(verifier, output, progress))
     _print_tally(verifier, tally)
     if compare is not None:
-        beside = output.with_name(f".{output.stem}.{compare}.parquet")
+        beside = output.with_name(f".{output.stem}.{compare}{output.suffix}")
         try:
             with TerminalProgress() as progress:
                 other = run_async(judge(compare, beside, progress))
