@@ -18,7 +18,8 @@ What holds for every run (`protections` tries each of these on this machine):
 - its own PID namespace, in which it can start threads but no process; whatever it leaves is killed,
 - no network, no System V or POSIX IPC, no signal to anything else,
 - a root of its own: Python's files, read-only, and one scratch folder of limited size in memory,
-  where it starts (also called /tmp). `Sandbox.put` is the only way in for a file,
+  where it starts (also called /tmp, unless Python itself lives below that). `Sandbox.put` is the
+  only way in for a file,
 - an empty environment, no descriptor but its own,
 - an unprivileged user, no capability, no way to get one, a filter over system calls, Landlock,
 - limits on CPU time, wall time, memory, output, open files, threads and scratch (`Limits`).

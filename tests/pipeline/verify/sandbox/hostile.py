@@ -97,7 +97,7 @@ PROGRAMS = [
         OUTPUT),
     wrong("stderr flood", "import os\nwhile True: os.write(2, b'x' * 65536)", TIME),
     wrong("fills the disk",
-        "def f():\n    for n in range(10**6):\n        open(f'/tmp/{n}', 'wb').write(b'x' * 10**6)",
+        "def f():\n    for n in range(10**6):\n        open(f'{n}', 'wb').write(b'x' * 10**6)",
         "error: OSError: [Errno 28]"),
     wrong("one file too large",
         "def f():\n    with open('big', 'wb') as file:\n        while True: file.write(b'x' * 10**6)",
@@ -313,7 +313,8 @@ PROGRAMS = [
         "import threading, time\nthreading.Thread(target=lambda: time.sleep(1000), daemon=True).start()\n"
         "def f(): return 1", (), "correct", args={"tests": ["assert f() == 1"]}),
     Program("uses its scratch folder",
-        "def f():\n    open('x', 'w').write('1')\n    return open('/tmp/x').read()", (), "correct",
+        "import tempfile\ndef f():\n    open('x', 'w').write('1')\n"
+        "    return open(tempfile.gettempdir() + '/x').read()", (), "correct",
         args={"tests": ["assert f() == '1'"]}),
     # programs with stdin and stdout
     wrong("stdio: prints a verdict", "print('passed'); print('correct')", WRONG,

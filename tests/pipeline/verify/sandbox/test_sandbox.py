@@ -34,6 +34,9 @@ def main(payload):
 def reverse(payload): return payload[::-1]
 def talk(payload): print("hello"); return b"x"
 def read(payload): return sys.stdin.buffer.read()
+def by_tmp(payload):
+    open("kept", "w").write("1")
+    return open("/tmp/kept", "rb").read()
 def fail(payload): raise ValueError("no luck")
 def leave(payload): os._exit(7)
 def loop(payload):
@@ -363,3 +366,11 @@ def test_without_namespaces_nothing_runs_unless_told_to(tmp_path: Path) -> None:
 
 def test_the_link_is_where_the_workers_say() -> None:
     assert child.LINK == 5  # hostile programs and the worker above write to it by number
+
+
+@pytest.mark.skipif(
+    any(path.startswith("/tmp/") for path in (sys.prefix, sys.base_prefix)),
+    reason="this Python lives below /tmp, which then is no name of the scratch folder",
+)
+def test_scratch_is_also_called_tmp(box: Sandbox) -> None:
+    assert box.run("worker", b"by_tmp").result == b"1"
