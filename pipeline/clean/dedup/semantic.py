@@ -24,7 +24,7 @@ Vectors = NDArray[np.float32]
 TOLERANCE = 1e-6  # of a cosine: what float32 components leave uncertain
 _SLACK = 1e-4  # of a squared distance: above the rounding of a float32 matrix product
 _BLOCK = 2048  # rows per block of the matrix of pairs
-_SAMPLE = 4096  # rows that the directions are taken from
+_SAMPLE = 4096  # rows that the directions are taken from, and as many that they are tried on
 _PAIRS = 50_000  # pairs of them by which the number of directions is chosen
 # Costs of one pair, measured in one direction of a matrix product: looking at its bound, and
 # measuring it in full.
@@ -135,12 +135,14 @@ def _projected(vectors: Vectors, radius: float) -> tuple[Vectors, Vectors]:
     """
     draw = np.random.default_rng(0)
     n, d = vectors.shape
-    sample = vectors[draw.choice(n, min(n, _SAMPLE), replace=False)].astype(np.float64)
-    centre = sample.mean(axis=0)
-    _, directions = np.linalg.eigh((sample - centre).T @ (sample - centre))
+    drawn = draw.choice(n, min(n, 2 * _SAMPLE), replace=False)
+    fitted, tried = np.array_split(vectors[drawn].astype(np.float64), 2)
+    centre = fitted.mean(axis=0)
+    _, directions = np.linalg.eigh((fitted - centre).T @ (fitted - centre))
     directions = directions[:, ::-1]
-    turned = sample @ directions
-    a, b = draw.integers(0, len(sample), (2, _PAIRS))
+    # On other rows: among those that the directions were fitted to, distances look longer.
+    turned = tried @ directions
+    a, b = draw.integers(0, len(tried), (2, _PAIRS))
     within = np.zeros(d)
     for start in range(0, _PAIRS, _MEASURED):
         steps = turned[a[start : start + _MEASURED]] - turned[b[start : start + _MEASURED]]
