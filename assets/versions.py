@@ -67,9 +67,14 @@ def _rollouts(recipe: Recipe) -> Any:
     return [engine, sampling, recipe.seed]
 
 
-def _verifiers(recipe: Recipe) -> list[str]:
-    names = {getattr(source, "verifier", "reasoning_gym") for source in recipe.sources}
-    return sorted(map(verifier_label, names))
+def _verifiers(recipe: Recipe) -> Any:
+    labels = {
+        verifier_label(
+            getattr(source, "verifier", "reasoning_gym"), getattr(source, "verifier_args", {})
+        )
+        for source in recipe.sources
+    }
+    return [sorted(labels), recipes.dump(recipe.judge) if recipe.judge else None]
 
 
 def _scores(recipe: Recipe) -> Any:

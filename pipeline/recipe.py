@@ -198,8 +198,9 @@ class Recipe(Part):
                 for name, body in data["sets"].items()
             }
             data = {**data, "sets": typed}
-        if isinstance(data, dict) and isinstance(data.get("engine"), dict):
-            data = {**data, "engine": {"type": "vllm", **data["engine"]}}
+        for role in ("engine", "judge"):
+            if isinstance(data, dict) and isinstance(data.get(role), dict):
+                data = {**data, role: {"type": "vllm", **data[role]}}
         return data
 
     @field_validator("sources", mode="before")

@@ -81,6 +81,7 @@ def test_the_graph_is_the_documented_picture() -> None:
         ("dataset: d", "dataset: d\nembedding: {batch_size: 3}", set()),
         ("dataset: d", "dataset: d\ndifficulty: {prior: [2.0, 2.0]}", {"difficulty"}),
         ("dataset: d", "dataset: d\naudit: {min_votes: 9}", {"audit"}),
+        ("dataset: d", "dataset: d\njudge: {model: other/model}", {"verdicts"}),
         ("dataset: d", "dataset: d\nuds: {keep: 2}", {"scores"}),
         ("sft: {}", "sft: {uds: false}", {"scores"}),
         ("sft: {}", "sft: {budget: 3}", set()),
