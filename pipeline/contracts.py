@@ -122,7 +122,7 @@ class Verifier(Protocol):
     """Judges one finished answer, in a worker process, under a time limit.
 
     `version` is part of every verdict's name: raise it whenever a verdict could change. Three more
-    attributes are optional: `Arguments`, the `verify.arguments.Arguments` that checks and documents
+    attributes are optional: `Arguments`, the `winnow.pipeline.arguments.Arguments` that checks and documents
     `task.args`; `needs_answer` (default True), whether a task must bring a reference; and a method
     `warm()`, called once per worker before its first row.
     """

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline.arguments import Arguments, BadArguments, NoArguments
 from winnow.pipeline.clean.templates import template_id
 from winnow.pipeline.contracts import SourceRow
 from winnow.pipeline.errors import UsageError
@@ -24,7 +25,6 @@ from winnow.pipeline.schema import LEDGER, PROMPTS
 from winnow.pipeline.sources import check, open_source, rows
 from winnow.pipeline.sources.rows import Drop
 from winnow.pipeline.verify import VERIFIERS, get_verifier, needs_answer
-from winnow.pipeline.verify.arguments import Arguments, BadArguments, NoArguments
 
 STAGE = "prompts"
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Engine, EngineError, ModelVerifier, Task, Verdict
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.verify import get_verifier
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.worker_pool import (
     TimedVerdict,
     VerifierPool,

@@ -13,9 +13,9 @@ from functools import lru_cache
 
 from pydantic import Field
 
+from winnow.pipeline.arguments import Arguments, BadArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import extract
-from winnow.pipeline.verify.arguments import Arguments, BadArguments
 from winnow.pipeline.verify.choice_mentions import (
     mentions,
     options_in,

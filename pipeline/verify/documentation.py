@@ -3,12 +3,9 @@
 import inspect
 import sys
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic_core import PydanticUndefined
-
+from winnow.pipeline.arguments import Arguments, NoArguments, describe
 from winnow.pipeline.contracts import Verifier
-from winnow.pipeline.verify.arguments import Arguments, NoArguments
 
 
 @dataclass(frozen=True)
@@ -36,23 +33,7 @@ def document(verifier: Verifier) -> Documentation:
         summary=(own or module).partition("\n")[0],
         text=module or own,
         version=verifier.version,
-        arguments=tuple(_argument(name, f) for name, f in arguments.model_fields.items()),
+        arguments=describe(arguments),
         needs_answer=getattr(verifier, "needs_answer", True),
         notes=tuple(notes()) if notes is not None else (),
     )
-
-
-def _argument(name: str, field: Any) -> tuple[str, str, str, str]:
-    if field.default is not PydanticUndefined:
-        default = repr(field.default)
-    elif field.default_factory is not None:
-        default = repr(field.default_factory())
-    else:
-        default = "required"
-    return name, _type(field.annotation), default, field.description or ""
-
-
-def _type(annotation: Any) -> str:
-    if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("NoneType", "None")

@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Engine, Task, Verdict, VerdictName
 from winnow.pipeline.verify import get_verifier, verifier_label
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.asking import asked, asks, judged_locally
 from winnow.pipeline.verify.ensemble_arguments import NAME, EnsembleArguments, Member, read
 from winnow.pipeline.verify.worker_pool import judged

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from winnow.pipeline.arguments import Arguments, BadArguments
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.verify.arguments import Arguments, BadArguments
 
 MAX_MEMBERS = 16
 MAX_DEPTH = 3  # ensembles within ensembles

@@ -13,8 +13,9 @@ import json
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments, extract
+from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.literals import spoken
 from winnow.pipeline.verify.plain_text import (
     bare,

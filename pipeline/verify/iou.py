@@ -25,9 +25,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments, extract, regions
-from winnow.pipeline.verify.arguments import BadArguments
+from winnow.pipeline.verify import extract, regions
 from winnow.pipeline.verify.literals import NoLiteral, spoken, strict_json
 from winnow.pipeline.verify.regions import Found, NotRegions, Region
 from winnow.pipeline.verify.text_format import read_blocks

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.pipeline.verify.arguments import Arguments
+from winnow.pipeline.arguments import Arguments
 from winnow.pipeline.verify.judge_prompt import NEEDS_REFERENCE, RUBRICS
 
 MAX_VOTES = 31

@@ -24,9 +24,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments, extract
-from winnow.pipeline.verify.arguments import BadArguments
+from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.literals import spoken
 
 MAX_MATH = 500  # characters of an answer that are read as mathematics

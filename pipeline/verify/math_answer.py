@@ -11,9 +11,9 @@ How an answer is found: `final_answer`. When two answers are equal: `equivalence
 from functools import lru_cache
 from importlib.metadata import version
 
+from winnow.pipeline.arguments import NoArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import extract
-from winnow.pipeline.verify.arguments import NoArguments
 from winnow.pipeline.verify.equivalence import BadReference, UnreadableAnswer, equivalent
 from winnow.pipeline.verify.final_answer import final_answer
 

@@ -23,9 +23,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.names import canonical_json
-from winnow.pipeline.verify import arguments
 from winnow.pipeline.verify.literals import NoLiteral, strict_json
 from winnow.pipeline.verify.patches import diffs
 from winnow.pipeline.verify.patches.edits import MalformedPatch, applied, read_edits

@@ -23,9 +23,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from winnow.pipeline.arguments import Arguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import python_calls, python_text
-from winnow.pipeline.verify.arguments import Arguments
 from winnow.pipeline.verify.python_calls import CallTest, TooDeep
 from winnow.pipeline.verify.python_output import same_output
 from winnow.pipeline.verify.sandbox import (

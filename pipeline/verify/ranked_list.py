@@ -30,9 +30,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.names import canonical_json
-from winnow.pipeline.verify import arguments, extract
+from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.literals import NoLiteral, spoken, strict_json, unfenced
 from winnow.pipeline.verify.plain_text import bare, one_space, one_spelling, without_latex_text
 

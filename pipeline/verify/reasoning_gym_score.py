@@ -17,9 +17,10 @@ from typing import Any
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.procedural import dataset, entry
-from winnow.pipeline.verify import arguments, extract
+from winnow.pipeline.verify import extract
 
 FULL = 1 - 1e-9  # a score from here on is correct
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments, extract
+from winnow.pipeline.verify import extract
 from winnow.pipeline.verify.literals import spoken
 
 Flag = Literal["ASCII", "IGNORECASE", "MULTILINE", "DOTALL", "VERBOSE"]

@@ -41,8 +41,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from winnow.pipeline.arguments import Arguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify.arguments import Arguments
 from winnow.pipeline.verify.sandbox import SandboxUnavailable
 from winnow.pipeline.verify.sql_execution import extraction
 from winnow.pipeline.verify.sql_execution.executor import (

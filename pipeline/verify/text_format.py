@@ -18,9 +18,9 @@ from typing import Any
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.literals import NoLiteral, strict_json, unfenced
 
 TAG = re.compile(r"[A-Za-z][\w.-]*")

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from winnow.pipeline import arguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify import arguments
 from winnow.pipeline.verify.literals import spoken
 from winnow.pipeline.verify.tool_calls import graded, json_calls, python_calls, reference, tagged
 from winnow.pipeline.verify.tool_calls.calls import Call, Reading, UnreadableCall

@@ -26,10 +26,10 @@ from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.verify import get_verifier
-from winnow.pipeline.verify.arguments import BadArguments
 
 ATTEMPTS = 3  # pools that may break under one row before the run is given up
 WATCH_SECONDS = 0.5

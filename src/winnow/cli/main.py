@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from winnow.cli import build, clean, inspect, rollouts, run, ui, upkeep, verify
+from winnow.cli import build, clean, inspect, rollouts, run, select, ui, upkeep, verify
 from winnow.pipeline.errors import WinnowError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ rollouts.register(app)
 inspect.register(app)
 verify.register(app)
 clean.register(app)
+select.register(app)
 upkeep.register(app)
 ui.register(app)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import ModelVerifier, Task, Verdict, VerdictName
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.verify import verifier_label
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.asking import asked, asks, in_process, members_by
 from winnow.pipeline.verify.ensemble import Ensemble, combined, every, majority, some, weighted
 from winnow.pipeline.verify.ensemble_arguments import EnsembleArguments, Member, read

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Engine, ModelVerifier, Task, Verdict
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.models import resolve_model
 from winnow.pipeline.recipe import OpenAIEngine as OpenAIConfig
 from winnow.pipeline.tokens import render, tokenizer
 from winnow.pipeline.verify import judge_prompt, judge_reply
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.asking import asked, asks
 from winnow.pipeline.verify.judge import MAX_RECORD, ModelJudge, Reply, record, seed
 from winnow.pipeline.verify.judge_arguments import JudgeArguments

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.final_answer import final_answer
 from winnow.pipeline.verify.math_answer import MathAnswer, reference_answer
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import python_code, self_test
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.documentation import document
 from winnow.pipeline.verify.python_code import PythonCode
 from winnow.pipeline.verify.sandbox import SandboxUnavailable

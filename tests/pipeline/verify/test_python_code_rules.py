@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import python_code, python_output, python_text, self_test
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.python_code import PythonCode
 from winnow.pipeline.verify.sandbox import Sandbox, Status, client, runs
 from winnow.pipeline.verify.sandbox.inside import caller

@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.contracts import Task, Verdict
 from winnow.pipeline.verify import get_verifier
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.sandbox import Sandbox, SandboxUnavailable
 from winnow.pipeline.verify.sql import SQLQuery
 from winnow.pipeline.verify.sql_execution import executor

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from winnow.pipeline.arguments import BadArguments
 from winnow.pipeline.verify import self_test, text_format
-from winnow.pipeline.verify.arguments import BadArguments
 from winnow.pipeline.verify.literals import NoLiteral
 
 READ, BLOCKS, MEETS, MATCHES = (
