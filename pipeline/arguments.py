@@ -2,6 +2,7 @@
 check them.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -58,4 +59,5 @@ def _describe(name: str, field: Any) -> tuple[str, str, str, str]:
 def _type(annotation: Any) -> str:
     if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
         return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("NoneType", "None")
+    # Without the modules that classes are from.
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(annotation)).replace("NoneType", "None")

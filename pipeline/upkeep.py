@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from winnow.pipeline.features.stored import OF_MODEL
 from winnow.pipeline.publish.set_schemas import LEDGER_KEYS
 from winnow.pipeline.publish.version import LEDGER_FILE, Version, list_versions, stale_temporaries
 from winnow.pipeline.workspace import open_store
@@ -48,6 +49,7 @@ def find(home: Path) -> Garbage:
     gone = [row["rollout_id"] for row in table if not _wanted(row, needed)]
     alive = needed.names | ({row["rollout_id"] for row in table} - set(gone))
     rows["rollouts"], kept["rollouts"] = gone, len(table) - len(gone)
+    alive.add(OF_MODEL)  # what is known of a model belongs to no row
     for name, owner in (("verdicts", "rollout_id"), ("features", "row_id")):
         with open_store(home, name) as store:
             found = store.all([owner])

@@ -122,6 +122,7 @@ _STORES: Mapping[str, tuple[pa.Schema, str, tuple[str, ...]]] = {
     "rollouts": (schema.ROLLOUTS, "rollout_id", ("prompt_id",)),
     "verdicts": (schema.VERDICTS, "verdict_id", ("rollout_id",)),
     "features": (schema.FEATURES, "feature_id", ("row_id",)),
+    "row_features": (schema.FEATURES, "feature_id", ()),
 }
 
 
@@ -133,7 +134,9 @@ def open_store(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Store:
-    """The store `name` (rollouts, verdicts, features) of a home folder."""
+    """The store `name` of a home folder: rollouts, verdicts, features (of recipes), or row_features
+    (of any table's rows, by what their texts are; no recipe names them, so no clean-up removes them).
+    """
     columns, key, index = _STORES[name]
     path = home / ".store" / f"{name}.sqlite"
     return Store(path, columns, key, index=index, write=write, wait=wait, on_wait=on_wait)

@@ -1,6 +1,5 @@
 """From tables and feature files to the pool that a selector sees."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.progress import Progress
 from winnow.selectors.base import Column
-from winnow.selectors.pool import Pool, Ragged
-from winnow.selectors.rows import ROW_ID, Rows, hashed, read, row_ids
+from winnow.selectors.pool import Pool, Ragged, matrix_in_a_file
+from winnow.selectors.rows import ROW_ID, Rows, hashed, numbered, read, row_ids
 
 _IN_MEMORY = 0.25  # of what is free: a larger matrix lies in a temporary file
 
@@ -99,7 +98,7 @@ class _Index:
             names = row_ids(rows)
             if names is None:
                 raise UsageError(f"{rows.label}: no column {ROW_ID!r} to join features on")
-            found = pc.index_in(self._ids, value_set=pa.array(_numbered(names), pa.string()))
+            found = pc.index_in(self._ids, value_set=pa.array(numbered(names), pa.string()))
             at = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
             if len(at) and (at < 0).all():
                 raise UsageError(f"{rows.label}: none of its row_id stands in {self._source.label}")
@@ -145,26 +144,16 @@ def _names(
     own = [renamed.get(c.name, c.name) for c in columns if where.get(c.name) is source]
     ids = row_ids(source)
     if ids is None:
-        return _numbered(hashed(source, own or source.columns))
+        return numbered(hashed(source, own or source.columns))
     repeated = {name for name, times in Counter(ids).items() if times > 1}
     if not repeated:
         return ids
     content = hashed(source, own) if own else [""] * len(ids)
     by_content = sorted(range(len(ids)), key=lambda at: (ids[at], content[at]))
-    numbered = _numbered([ids[at] for at in by_content])
+    unique = numbered([ids[at] for at in by_content])
     result = list(ids)
-    for at, name in zip(by_content, numbered, strict=True):
+    for at, name in zip(by_content, unique, strict=True):
         result[at] = name
-    return result
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """The second of equal names becomes name-2, and so on."""
-    seen: Counter[str] = Counter()
-    result = []
-    for name in names:
-        seen[name] += 1
-        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return result
 
 
@@ -320,9 +309,7 @@ def _room(n: int, width: int) -> NDArray[np.float32]:
     size = 4 * n * width
     if size <= _IN_MEMORY * psutil.virtual_memory().available:
         return np.zeros((n, width), np.float32)
-    with tempfile.NamedTemporaryFile(prefix="winnow-vectors-") as file:
-        # The name goes with the block; the space when the last reader lets go.
-        return np.memmap(file, np.float32, "w+", shape=(n, width))
+    return matrix_in_a_file(n, width)
 
 
 def _compact(matrix: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:

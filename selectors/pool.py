@@ -1,5 +1,6 @@
 """The rows that a selector sees."""
 
+import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,13 @@ class Ragged:
     @property
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[np.int64]) -> "Ragged":
+        """The lists of these rows, in this order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Ragged(self.values[at], offsets)
 
     def sums(self) -> NDArray[np.float64]:
         """Sum of each row; 0 of an empty one."""
@@ -83,6 +91,14 @@ class Pool:
         words = [zlib.crc32(p.encode()) for p in purpose]
         return np.random.Generator(np.random.PCG64([self.seed, *words]))
 
+    def take(self, rows: NDArray[np.int64], names: Sequence[str] | None = None) -> "Pool":
+        """The pool of these rows (indices in ascending order) with the columns `names` (all, if
+        None). A matrix that lies in a file is not read into memory where all rows are taken."""
+        wanted = self.columns if names is None else [n for n in names if n in self.columns]
+        whole = len(rows) == len(self)
+        columns = {n: self.columns[n] if whole else _taken(self.columns[n], rows) for n in wanted}
+        return Pool([self.ids[i] for i in rows.tolist()], columns, self.seed, self.progress)
+
     def groups(self, name: str) -> NDArray[np.int64]:
         """Numbers (n,) from 0 for the distinct values of a text or integer column, in sorted order
         of the values (None, where nulls are allowed, is a group of its own, the last)."""
@@ -90,3 +106,24 @@ class Pool:
         known = sorted({v for v in values if v is not None})
         place = {v: at for at, v in enumerate(known)}
         return np.array([place.get(v, len(known)) for v in values], dtype=np.int64)
+
+
+def _taken(values: Any, rows: NDArray[np.int64]) -> Any:
+    if isinstance(values, Ragged):
+        return values.take(rows)
+    if isinstance(values, np.memmap) and len(rows):
+        # What did not fit in memory need not fit after the cut either.
+        taken = matrix_in_a_file(len(rows), values.shape[1])
+        for start in range(0, len(rows), 8192):
+            taken[start : start + 8192] = values[rows[start : start + 8192]]
+        return taken
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return [values[i] for i in rows.tolist()]
+
+
+def matrix_in_a_file(n: int, width: int) -> NDArray[np.float32]:
+    """A matrix (n, width) in a temporary file, of which memory holds what is in use."""
+    with tempfile.NamedTemporaryFile(prefix="winnow-vectors-") as file:
+        # The name goes with the block; the space when the last reader lets go.
+        return np.memmap(file, np.float32, "w+", shape=(n, width))

@@ -18,8 +18,47 @@ GROUP = "winnow.selectors"
 
 # name: module and class, imported when first asked for; by family.
 SELECTORS: dict[str, str] = {
+    # difficulty
+    "pass_rate": "winnow.selectors.difficulty.pass_rate:PassRate",
+    "mopps": "winnow.selectors.difficulty.mopps:Mopps",
+    "mcts": "winnow.selectors.difficulty.mcts:Mcts",
+    "dart": "winnow.selectors.difficulty.dart:Dart",
+    "curriculum": "winnow.selectors.difficulty.curriculum:Curriculum",
+    # learning trajectory
+    "limr": "winnow.selectors.trajectory.limr:Limr",
+    "s2l": "winnow.selectors.trajectory.s2l:S2l",
+    # utility
+    "uds": "winnow.selectors.utility.uds:Uds",
+    "max_loss": "winnow.selectors.utility.max_loss:MaxLoss",
+    "perplexity_band": "winnow.selectors.utility.perplexity_band:PerplexityBand",
+    "ifd": "winnow.selectors.utility.ifd:Ifd",
+    # response choice
+    "grape": "winnow.selectors.response.grape:Grape",
+    "s3ft": "winnow.selectors.response.s3ft:S3ft",
+    "best_of_n": "winnow.selectors.response.best_of_n:BestOfN",
+    "preference_pairs": "winnow.selectors.response.preference_pairs:PreferencePairs",
+    "dedupe_paths": "winnow.selectors.response.dedupe_paths:DedupePaths",
+    # verifier-free
+    "rlpr": "winnow.selectors.verifier_free.rlpr:Rlpr",
+    "dro": "winnow.selectors.verifier_free.dro:Dro",
+    # pruning
+    "q_tuning": "winnow.selectors.pruning.q_tuning:QTuning",
+    # skills
+    "stat_sel": "winnow.selectors.skills.stat_sel:StatSel",
+    # diversity
+    "kmeans": "winnow.selectors.diversity.kmeans:KMeans",
+    "kmq": "winnow.selectors.diversity.kmq:Kmq",
+    "iterative_kmq": "winnow.selectors.diversity.iterative_kmq:IterativeKmq",
+    "facility_location": "winnow.selectors.diversity.facility_location:FacilityLocation",
+    "k_center": "winnow.selectors.diversity.k_center:KCenter",
+    "max_min_relevance": "winnow.selectors.diversity.max_min_relevance:MaxMinRelevance",
+    "template": "winnow.selectors.diversity.template:Template",
     # mixing
+    "c_rlft": "winnow.selectors.mixing.c_rlft:CRlft",
+    "klear": "winnow.selectors.mixing.klear:Klear",
     "random": "winnow.selectors.mixing.random_rows:RandomRows",
+    "mix": "winnow.selectors.mixing.mix:Mix",
+    "compose": "winnow.selectors.mixing.compose:Compose",
 }
 
 

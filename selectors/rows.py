@@ -1,5 +1,6 @@
 """Where the columns of a selection come from: tables in memory, and files that are read in pieces."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -112,6 +113,16 @@ def row_ids(rows: Rows) -> list[str] | None:
     if not texts:
         return None
     return hashed(rows, texts)
+
+
+def numbered(names: list[str]) -> list[str]:
+    """The second of equal names becomes name-2, and so on."""
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return result
 
 
 def hashed(rows: Rows, columns: list[str]) -> list[str]:

@@ -102,13 +102,13 @@ def select_rows(
         source, features, inputs, renamed=columns, seed=seed, progress=progress or Silent()
     )
     pool = found.pool
-    room = _room(budget, len(found.ids), pool)
+    room = allowed_rows(budget, len(found.ids), pool)
     if len(pool):
         choice = selector.choose(pool, room, read)
     else:
         choice = Choice(np.zeros(0, np.int64), np.zeros(0))
-    _check(selector, choice, len(pool))
-    taken = _cut(choice, budget, len(found.ids), pool)
+    check_choice(selector, choice, len(pool))
+    taken = cut(choice, budget, len(found.ids), pool)
     result = _table(selector, found, choice, taken, budget)
     return Selection(
         result,
@@ -117,7 +117,8 @@ def select_rows(
     )
 
 
-def _room(budget: Budget | None, rows: int, pool: Pool) -> int | None:
+def allowed_rows(budget: Budget | None, rows: int, pool: Pool) -> int | None:
+    """The `room` of a budget for an input of `rows` rows, of which `pool` are usable."""
     if budget is None:
         return None
     allowed = budget.rows(rows)
@@ -127,7 +128,7 @@ def _room(budget: Budget | None, rows: int, pool: Pool) -> int | None:
     return min(allowed, len(pool))
 
 
-def _check(selector: Selector[Any], choice: Choice, n: int) -> None:
+def check_choice(selector: Selector[Any], choice: Choice, n: int) -> None:
     """What every selector promises; a broken promise is a bug in it, not in the input."""
     order = choice.order
     sane = len(np.unique(order)) == len(order) and (
@@ -143,7 +144,7 @@ def _check(selector: Selector[Any], choice: Choice, n: int) -> None:
         )
 
 
-def _cut(choice: Choice, budget: Budget | None, rows: int, pool: Pool) -> NDArray[np.bool_]:
+def cut(choice: Choice, budget: Budget | None, rows: int, pool: Pool) -> NDArray[np.bool_]:
     """Which entries of the order are selected."""
     n = len(choice.order)
     ends = _unit_ends(choice)
@@ -228,7 +229,9 @@ def _table(
         ),
         **own,
     }
-    fields = [column(ROW_ID, pa.string(), "Name of the row."), *COMMON, *selector.own]
+    # Rows that are set aside have none of the selector's own values, whatever it declares.
+    own_fields = [field.with_nullable(True) for field in selector.own]
+    fields = [column(ROW_ID, pa.string(), "Name of the row."), *COMMON, *own_fields]
     return pa.table(list(arrays.values()), schema=pa.schema(fields))
 
 

@@ -8,19 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.pipeline import schema
+from winnow.pipeline.estimate.intervals import beta_interval
 
-CREDIBLE = 0.90
 _KEY = ["task_id", "policy", "template", "sampler"]
-
-
-def beta_interval(
-    alpha: np.ndarray[Any, Any], beta: np.ndarray[Any, Any], mass: float = CREDIBLE
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Equal-tailed credible interval of Beta(alpha, beta), elementwise."""
-    from scipy.special import betaincinv
-
-    tail = (1 - mass) / 2
-    return betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
 
 
 def difficulty(

@@ -1,7 +1,10 @@
-"""Nuclear norm and sketch of a causal model's logits, per sequence, in one forward pass.
+"""What a causal model says of sequences of tokens, in one forward pass each.
 
-The official UDS code lets the padding of a batch into the norm; here padding is cut off first, so a
-sequence's value depends on that sequence alone.
+Rows of like length share a batch. From what the model gives for a batch (hidden states under a
+linear head, else logits) come UDS's nuclear norm and sketch (`uds_signals`) and the log-probability,
+entropy and rank of the tokens of the response (`token_signals`). Beyond one batch nothing is kept
+but those. Padding is never read, so a sequence's values depend on that sequence alone, up to
+rounding.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -9,147 +12,109 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from winnow.pipeline.errors import WinnowError
-from winnow.pipeline.features import sketch as sk
-from winnow.pipeline.models import ModelFolder, quiet_transformers
-from winnow.pipeline.names import canonical_json
+from winnow.pipeline.features import causal_model
+from winnow.pipeline.features.causal_model import CausalModel, Head
+from winnow.pipeline.features.token_signals import NONE, TokenSignals, token_signals
+from winnow.pipeline.features.uds_signals import UdsOptions, UdsReader, UdsSignals, no_rows
+from winnow.pipeline.models import ModelFolder
 
-Rows = Literal["all", "response"]
+Want = Literal["uds", "logprobs", "entropies", "ranks"]
 
-_PROBE = 16  # tokens that tell a linear head from another
-_PROBE_TOLERANCE = 1e-4  # float32 products in another order differ by about 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class SequenceFeatures:
-    """Signals of one sequence: tokens that the model read, norm, and sketch (r1 * r2,) float32.
-
-    A sequence without a row that counts has norm 0 and a sketch of zeros; one on which the model
-    overflows has NaN for both.
-    """
-
-    n_tokens: int
-    nuclear_norm: float
-    sketch: NDArray[np.float32]
+_UDS: tuple[Want, ...] = ("uds",)
+_LOGIT_BYTES = 512 * 2**20  # of one batch's logits, where the head is not linear
 
 
 @dataclass(frozen=True, order=True)
-class _Sequence:
-    """Tokens that the model reads, and which logits rows count: start..stop."""
+class TokenRow:
+    """Token ids of a text; those at first..stop are the response, the rest stands around it.
+
+    A token at 0 has nothing before it that could predict it and is never scored.
+    """
 
     tokens: tuple[int, ...]
-    start: int
+    first: int
     stop: int
+
+    @classmethod
+    def of(cls, prompt: Sequence[int], response: Sequence[int]) -> "TokenRow":
+        """A response that ends the text."""
+        return cls((*prompt, *response), len(prompt), len(prompt) + len(response))
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
-    """A model in memory, and the float64 tensors on its device that its output is multiplied by.
+class RowSignals:
+    """Signals of one row, those that were asked for.
 
-    gram P'P and spectrum P'C of a linear head, read with hidden states; of any other head gram is
-    null and spectrum is C (V, r2), read with logits.
+    `tokens` are of the response's tokens in order (none of a token at position 0); `uds` counts
+    rows as `UdsOptions.rows` says.
     """
 
-    model: Any
-    projector: sk.Projector
-    gram: Any
-    spectrum: Any
+    tokens: TokenSignals
+    uds: UdsSignals | None
 
 
 class CausalScorer:
-    """Scores tokenised prompts with their responses under a Hugging Face causal model.
+    """Scores tokenised rows under a Hugging Face causal model, float32, on a GPU where there is one.
 
-    rows="response" counts only the logits that predict a token of the response, the rows that a
-    fine-tuning loss reads; the others are zero rows and positions stay. `chat` names how the caller
-    turned messages into tokens. The model is float32 on every device, for bf16 keeps 8 bits of a
-    logit; it runs on a GPU where torch has one, and its weights are read at the first `score`.
-    Where its head is linear no logits are formed; a probe compares both ways at loading.
+    Its weights are read at the first `score`. `batch_tokens` bounds a forward pass, padding
+    included; values change by rounding only.
     """
 
     def __init__(
-        self,
-        model: ModelFolder,
-        *,
-        projector_seed: int = 0,
-        projection: sk.Projection = "official",
-        rows: Rows = "all",
-        max_tokens: int = 512,
-        chat: str = "chat_template",
-        r1: int = 8,
-        r2: int = 128,
-        T: int = 512,
-        batch_tokens: int = 4096,
+        self, model: ModelFolder, uds: UdsOptions | None = None, *, batch_tokens: int = 4096
     ) -> None:
-        """`batch_tokens` bounds a forward pass, padding included; values change by rounding only.
-
-        Raises ValueError where max_tokens is not in 1..T.
-        """
-        if not 1 <= max_tokens <= T:
-            raise ValueError(f"max_tokens ({max_tokens}) must be in 1..{T}")
         self.folder = model
-        self.projection = projection
-        self.rows = rows
-        self.max_tokens = max_tokens
-        self.positions = T
-        self._seed, self._chat, self._r1, self._r2 = projector_seed, chat, r1, r2
+        self.uds = uds or UdsOptions()
         self._batch_tokens = batch_tokens
-        self._loaded: _Loaded | None = None
-
-    @property
-    def form(self) -> str:
-        """Canonical JSON of all that determines a value besides the model and the tokens."""
-        projector = {"T": self.positions, "r1": self._r1, "r2": self._r2, "seed": self._seed}
-        return canonical_json(
-            {
-                "chat": self._chat,
-                "dtype": "float32",
-                "max_tokens": self.max_tokens,
-                "projection": self.projection,
-                "projector": projector,
-                "rows": self.rows,
-            }
-        )
+        self._model: CausalModel | None = None
+        self._reader: UdsReader | None = None
 
     @property
     def vocab(self) -> int:
         """V, the words of the model's vocabulary; read from its configuration, without weights."""
-        from transformers import AutoConfig
-
-        config: Any = AutoConfig.from_pretrained(self.folder.path, local_files_only=True)
-        return int(config.get_text_config().vocab_size)
+        return int(causal_model.configuration(self.folder).vocab_size)
 
     @property
-    def linear_head(self) -> bool:
-        """Whether norm and sketch come from hidden states; loads the model."""
-        return self._load().gram is not None
+    def context(self) -> int | None:
+        """Tokens that the model can read, from its configuration; None where that names no limit."""
+        limit = getattr(causal_model.configuration(self.folder), "max_position_embeddings", None)
+        return None if limit is None else int(limit)
 
-    def score(self, items: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[SequenceFeatures]:
-        """Features of (prompt token ids, response token ids), in order.
+    @property
+    def head(self) -> Head:
+        """Whether signals come from hidden states or from logits; loads the model."""
+        return self._load().head
 
-        Prompt and response are joined and cut to max_tokens; equal sequences are computed once.
-        Raises ValueError for a token id outside the vocabulary, naming the item; WinnowError where
-        the model cannot be scored.
+    def score(self, rows: Sequence[TokenRow], wanted: Collection[Want] = _UDS) -> list[RowSignals]:
+        """Signals of the rows, in order; equal rows are computed once.
+
+        For "uds" alone a row is cut to `uds.max_tokens` before it is read. Raises ValueError for a
+        token id outside the vocabulary, and WinnowError for a row beyond what the model can read and
+        where the model cannot be scored, naming the row's number.
         """
-        sequences = [self._sequence(prompt, response) for prompt, response in items]
-        done: dict[_Sequence, SequenceFeatures] = {}
-        empty = np.zeros(self._r1 * self._r2, dtype=np.float32)
-        for sequence in sequences:
-            if sequence.start >= sequence.stop:
-                done[sequence] = SequenceFeatures(len(sequence.tokens), 0.0, empty)
-        if any(sequence.tokens for sequence in sequences):
-            loaded = self._load()
-            _check_tokens(sequences, loaded.projector.vocab)
-            for batch in self._batches(set(sequences) - set(done)):
-                done.update(zip(batch, self._forward(loaded, batch), strict=True))
-        return [done[sequence] for sequence in sequences]
+        uds, tokens = "uds" in wanted, bool(set(wanted) - {"uds"})
+        read = [self._read(row, uds, tokens) for row in rows]
+        todo = {
+            row
+            for row in read
+            if (uds and not _empty(self._counted(row))) or (tokens and not _empty(_scored(row)))
+        }
+        done: dict[TokenRow, RowSignals] = {}
+        if any(row.tokens for row in read):
+            model = self._load()
+            _check(read, model.vocab, self.context)
+            for batch in self._batches(todo, model):
+                done.update(zip(batch, self._forward(model, batch, uds, wanted), strict=True))
+        nothing = RowSignals(NONE, no_rows(self.uds) if uds else None)
+        return [done.get(row, nothing) for row in read]
 
     def close(self) -> None:
         """Free the model's memory; a later `score` loads it again."""
-        if self._loaded is None:
+        if self._model is None:
             return
-        self._loaded = None
+        self._model = self._reader = None
         import gc
 
         import torch
@@ -158,116 +123,98 @@ class CausalScorer:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _sequence(self, prompt: Sequence[int], response: Sequence[int]) -> _Sequence:
-        tokens = (*prompt, *response)[: self.max_tokens]
-        if self.rows == "all":
-            return _Sequence(tokens, 0, len(tokens))
-        return _Sequence(tokens, max(len(prompt) - 1, 0), len(tokens) - 1)
+    def _read(self, row: TokenRow, uds: bool, tokens: bool) -> TokenRow:
+        """What the model reads of a row: nothing behind the response, for it could not matter."""
+        end = row.stop if tokens else 0
+        if uds:
+            end = max(end, min(len(row.tokens), self.uds.max_tokens))
+        return TokenRow(row.tokens[:end], row.first, row.stop)
 
-    def _batches(self, sequences: Collection[_Sequence]) -> Iterator[list[_Sequence]]:
+    def _counted(self, row: TokenRow) -> tuple[int, int]:
+        """The positions start..stop whose logits UDS counts."""
+        n = min(len(row.tokens), self.uds.max_tokens)
+        if self.uds.rows == "all":
+            return 0, n
+        return max(row.first - 1, 0), min(row.stop, n) - 1  # logits at t predict the token at t + 1
+
+    def _batches(self, rows: Collection[TokenRow], model: CausalModel) -> Iterator[list[TokenRow]]:
         """The longest first, so that too little memory shows at once."""
-        todo = sorted(sequences, key=lambda s: (-len(s.tokens), s))
+        limit = self._batch_tokens
+        if model.head == "logits":
+            limit = min(limit, _LOGIT_BYTES // (4 * model.vocab))
+        todo = sorted(rows, key=lambda row: (-len(row.tokens), row))
         while todo:
-            size = max(1, self._batch_tokens // len(todo[0].tokens))
+            size = max(1, limit // len(todo[0].tokens))
             yield todo[:size]
             todo = todo[size:]
 
-    def _forward(self, loaded: _Loaded, batch: list[_Sequence]) -> list[SequenceFeatures]:
+    def _forward(
+        self, model: CausalModel, batch: Sequence[TokenRow], uds: bool, wanted: Collection[Want]
+    ) -> list[RowSignals]:
         import torch
 
-        tokens = torch.zeros((len(batch), len(batch[0].tokens)), dtype=torch.long)
-        seen = torch.zeros_like(tokens)
-        for at, sequence in enumerate(batch):
-            # Padding stands on the right, where causal attention never looks.
-            tokens[at, : len(sequence.tokens)] = torch.tensor(sequence.tokens)
-            seen[at, : len(sequence.tokens)] = 1
-        device = loaded.model.device
-        inputs = {"input_ids": tokens.to(device), "attention_mask": seen.to(device)}
         with torch.inference_mode():
-            if loaded.gram is None:
-                values = loaded.model(**inputs, use_cache=False).logits
-            else:
-                values = loaded.model.base_model(**inputs, use_cache=False).last_hidden_state
-            return [
-                self._features(loaded, sequence, values[at, : len(sequence.tokens)].double())
-                for at, sequence in enumerate(batch)
-            ]
+            values = model.forward([row.tokens for row in batch])
+            norms: list[UdsSignals | None] = [None] * len(batch)
+            if uds:
+                norms = [self._uds(model, row, values[at]) for at, row in enumerate(batch)]
+            tokens = [NONE] * len(batch)
+            if set(wanted) - {"uds"}:
+                tokens = _of_tokens(model, batch, values, wanted)
+        return [RowSignals(t, u) for t, u in zip(tokens, norms, strict=True)]
 
-    def _features(self, loaded: _Loaded, sequence: _Sequence, rows: Any) -> SequenceFeatures:
-        """From the hidden states (N, h), or the logits (N, V), of one sequence, float64."""
-        import torch
+    def _uds(self, model: CausalModel, row: TokenRow, values: Any) -> UdsSignals:
+        if self._reader is None:
+            self._reader = UdsReader(model, self.uds)
+        start, stop = self._counted(row)
+        if start >= stop:
+            return no_rows(self.uds)
+        return self._reader.read(values[: min(len(row.tokens), self.uds.max_tokens)], start, stop)
 
-        if loaded.gram is None:
-            gram = rows @ rows.T
-        else:
-            if rows.shape[1] < len(loaded.gram):  # the head has a bias
-                rows = torch.cat([rows, rows.new_ones((len(rows), 1))], dim=1)
-            gram = rows @ loaded.gram @ rows.T
-        columns = (rows @ loaded.spectrum).cpu().numpy()
-        position = np.arange(len(sequence.tokens))
-        mask = (position >= sequence.start) & (position < sequence.stop)
-        norm = sk.nuclear_norm_from_gram(gram.cpu().numpy(), mask)
-        z = sk.sketch_from_columns(columns, loaded.projector, self.projection, mask)
-        if not (np.isfinite(norm) and np.isfinite(z).all()):
-            norm, z = float("nan"), np.full_like(z, np.nan)
-        return SequenceFeatures(len(sequence.tokens), norm, z.astype(np.float32))
-
-    def _load(self) -> _Loaded:
-        if self._loaded is not None:
-            return self._loaded
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        quiet_transformers()
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            self.folder.path, dtype=torch.float32, local_files_only=True
-        )
-        model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-        linear, width = _probe(model)
-        if width != self.vocab:
-            raise WinnowError(
-                f"{self.folder.name}: the model gives {width} logits, "
-                f"but its configuration names a vocabulary of {self.vocab}"
-            )
-        projector = sk.draw(width, self._seed, r1=self._r1, r2=self._r2, T=self.positions)
-        if linear:
-            layer = model.get_output_embeddings()
-            weight, bias = layer.weight.detach().cpu().numpy(), layer.bias
-            head = sk.head(weight, projector, None if bias is None else bias.detach().cpu().numpy())
-            gram = torch.from_numpy(head.gram).to(model.device)
-            spectrum = torch.from_numpy(head.spectrum).to(model.device)
-        else:
-            gram = None
-            spectrum = torch.from_numpy(sk.cosines(projector, 0, width)).to(model.device)
-        self._loaded = _Loaded(model, projector, gram, spectrum)
-        return self._loaded
+    def _load(self) -> CausalModel:
+        if self._model is None:
+            self._model = causal_model.load(self.folder)
+        return self._model
 
 
-def _check_tokens(sequences: Sequence[_Sequence], vocab: int) -> None:
-    for at, sequence in enumerate(sequences):
-        if sequence.tokens and not 0 <= min(sequence.tokens) <= max(sequence.tokens) < vocab:
-            raise ValueError(f"item {at} holds a token id outside 0..{vocab - 1}")
-
-
-def _probe(model: Any) -> tuple[bool, int]:
-    """Whether the logits are the head's product with the base model's output, and their number.
-
-    The comparison finds a scaled head and anything else between the two. Soft-capping hardly shows
-    where logits are small, so its configuration key counts as well.
-    """
+def _of_tokens(
+    model: CausalModel, batch: Sequence[TokenRow], values: Any, wanted: Collection[Want]
+) -> list[TokenSignals]:
+    """Signals of the responses of a batch, from its (B, N, ...) values."""
     import torch
 
-    words = model.get_input_embeddings().num_embeddings
-    tokens = torch.arange(_PROBE, device=model.device)[None] % words
-    layer = model.get_output_embeddings()
-    with torch.inference_mode():
-        logits = model(input_ids=tokens, use_cache=False).logits
-        width = int(logits.shape[-1])
-        capped = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-        if capped or not isinstance(layer, torch.nn.Linear) or model.base_model is model:
-            return False, width
-        hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        if hidden.shape[-1] != layer.in_features:
-            return False, width
-        off = (layer(hidden) - logits).abs().max()
-        return bool(off <= _PROBE_TOLERANCE * logits.abs().max()), width
+    def signals(before: Any, targets: list[int]) -> TokenSignals:
+        return token_signals(
+            model,
+            before,
+            torch.tensor(targets, dtype=torch.long, device=before.device),
+            entropies="entropies" in wanted,
+            ranks="ranks" in wanted,
+        )
+
+    spans = [_scored(row) for row in batch]
+    before = [values[at, s - 1 : e - 1] for at, (s, e) in enumerate(spans)]
+    targets = [list(row.tokens[s:e]) for row, (s, e) in zip(batch, spans, strict=True)]
+    if model.head == "logits":  # to join them would hold the logits twice
+        return [signals(*each) for each in zip(before, targets, strict=True)]
+    found = signals(torch.cat(before), [token for each in targets for token in each])
+    ends = np.cumsum([len(each) for each in targets]).tolist()
+    return [found.part(end - len(t), end) for end, t in zip(ends, targets, strict=True)]
+
+
+def _scored(row: TokenRow) -> tuple[int, int]:
+    """The tokens start..stop of the response that have something before them."""
+    start = max(row.first, 1)
+    return start, max(row.stop, start)
+
+
+def _empty(span: tuple[int, int]) -> bool:
+    return span[0] >= span[1]
+
+
+def _check(rows: Sequence[TokenRow], vocab: int, context: int | None) -> None:
+    for at, row in enumerate(rows):
+        if row.tokens and not 0 <= min(row.tokens) <= max(row.tokens) < vocab:
+            raise ValueError(f"row {at} holds a token id outside 0..{vocab - 1}")
+        if context is not None and len(row.tokens) > context:
+            raise WinnowError(f"row {at} has {len(row.tokens)} tokens, the model reads {context}")

@@ -86,6 +86,25 @@ def cosines(projector: Projector, start: int, stop: int) -> Floats:
     return projector.s2[start:stop, None] * _cosine(v, projector.c, projector.vocab)
 
 
+def time_cosines(projector: Projector, positions: int) -> Floats:
+    """(r1, positions): s1[t] cos(2 pi r_i t / T)."""
+    t = np.arange(positions, dtype=np.int64)
+    signed: Floats = projector.s1[:positions] * _cosine(
+        projector.r[:, None], t, projector.positions
+    )
+    return signed
+
+
+def scale(projector: Projector, projection: Projection = "official") -> float:
+    """What the sums of the two transforms are multiplied by."""
+    kept_words = np.sqrt(projector.vocab / projector.c.size)
+    kept_positions = np.sqrt(projector.positions / projector.r.size)
+    official = float(kept_words * kept_positions)
+    if projection == "orthonormal":
+        return official / norm_ratio(projector.vocab, projector.positions)
+    return official
+
+
 def _cosine(i: NDArray[np.int64], j: NDArray[np.int64], n: int) -> Floats:
     """cos(2 pi i j / n), the product reduced modulo n in integers: exact for any vocabulary."""
     return np.cos((i * j % n) * (2.0 * np.pi / n))
@@ -169,13 +188,7 @@ def sketch_from_columns(
         raise ValueError(f"{width} columns, but the projector keeps {projector.c.size}")
     if mask is not None:
         columns = np.where(mask[:, None], columns, 0.0)
-    t = np.arange(n, dtype=np.int64)
-    time = projector.s1[:n] * _cosine(projector.r[:, None], t, projector.positions)
-    kept_words = np.sqrt(projector.vocab / projector.c.size)
-    kept_positions = np.sqrt(projector.positions / projector.r.size)
-    z: Floats = (time @ columns).ravel() * (kept_words * kept_positions)
-    if projection == "orthonormal":
-        z /= norm_ratio(projector.vocab, projector.positions)
+    z: Floats = (time_cosines(projector, n) @ columns).ravel() * scale(projector, projection)
     return z
 
 

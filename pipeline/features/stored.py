@@ -1,6 +1,6 @@
 """Signals that a model computed once: named, stored, and computed only where they are missing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from winnow.pipeline.names import feature_id
 from winnow.pipeline.store.store import Store
 
 Signals = Mapping[str, Any]  # feature name -> a number, or a vector
+
+OF_MODEL = "model"  # stands for a row where a signal is of the model alone
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,19 @@ def fill(
     """
     for at in range(0, len(rows), chunk):
         part = rows[at : at + chunk]
-        store.put(
-            [
-                _row(kind, row, feature, signals[feature])
-                for row, signals in zip(part, compute(part), strict=True)
-                for feature in kind.features
-            ]
-        )
+        put(store, [(kind, row, found) for row, found in zip(part, compute(part), strict=True)])
         yield at + len(part)
+
+
+def put(store: Store, signals: Iterable[tuple[Kind, str, Signals]]) -> None:
+    """Store all features of the kinds given, in one transaction."""
+    store.put(
+        [
+            _row(kind, row, feature, found[feature])
+            for kind, row, found in signals
+            for feature in kind.features
+        ]
+    )
 
 
 def scalars(store: Store, kind: Kind, feature: str, rows: Sequence[str]) -> NDArray[np.float64]:
@@ -73,6 +80,29 @@ def vectors(store: Store, kind: Kind, feature: str, rows: Sequence[str]) -> NDAr
     values: NDArray[np.float32] = flat.flatten().to_numpy().reshape(len(flat), -1)
     place = {name: at for at, name in enumerate(table["feature_id"].to_pylist())}
     return values[[place[name] for name in names]]
+
+
+def optional_scalars(
+    store: Store, kind: Kind, feature: str, rows: Sequence[str | None]
+) -> NDArray[np.float64]:
+    """As `scalars`; NaN for None and for what is not stored."""
+    found = _by_row(store, kind, feature, [row for row in rows if row is not None], "scalar")
+    return np.array([found.get(row, np.nan) if row else np.nan for row in rows], dtype=np.float64)
+
+
+def optional_lists(
+    store: Store, kind: Kind, feature: str, rows: Sequence[str | None]
+) -> pa.ListArray:
+    """Vectors of any length, float32, in the order of `rows`; null for None and for what is not
+    stored."""
+    names = [row and kind.name(row, feature) for row in rows]
+    table = store.get([name for name in names if name], columns=["vector"])
+    place = {name: at for at, name in enumerate(table["feature_id"].to_pylist())}
+    at = pa.array([place.get(name) if name else None for name in names], pa.int64())
+    column = table["vector"].take(at)
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
 
 
 def _by_row(

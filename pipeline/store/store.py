@@ -108,6 +108,11 @@ class Store:
         db.execute(f"CREATE TABLE rows ({names})")
         return db
 
+    @property
+    def writes(self) -> bool:
+        """Whether it is open for writing."""
+        return self._lock is not None
+
     # Reading
 
     def existing(self, keys: Iterable[str]) -> set[str]:

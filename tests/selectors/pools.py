@@ -11,7 +11,11 @@ from winnow.selectors.columns import N_TOKENS
 from winnow.selectors.run import declared
 
 # Parameters for selectors that have some without a default, or whose defaults fit no small table.
-PARAMETERS: dict[str, dict[str, Any]] = {}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "iterative_kmq": {"round": 1, "form": "product"},
+    "compose": {"steps": [{"name": "random", "budget": 0.8}, {"name": "mix"}]},
+    "dart": {"fail_rate_from": "rows"},  # rows of one prompt agree on its counts only by design
+}
 
 _WIDTH = 4  # of vectors
 
@@ -82,7 +86,16 @@ _BY_NAME: dict[str, Any] = {
     "alpha": lambda rng: 1.0 + float(rng.integers(0, 9)),
     "beta": lambda rng: 1.0 + float(rng.integers(0, 9)),
     "verdict": lambda rng: str(rng.choice(["correct", "wrong", "unjudged"])),
+    "origin": lambda rng: str(rng.choice(["model", "paraphrase", "gold"])),
     "mcts_iterations": lambda rng: int(rng.integers(1, 51)),
+    "n_truncated": lambda rng: int(rng.integers(0, 3)),
+    "n_format_fail": lambda rng: int(rng.integers(0, 3)),
+    "pass_rate_weak": _share,
+    "pass_rate_strong": _share,
+    "round_correct": _list_of(lambda rng: int(rng.integers(0, 9)), 3),
+    "round_wrong": _list_of(lambda rng: int(rng.integers(0, 9)), 3),
+    "demonstration_verdict": lambda rng: str(rng.choice(["correct", "wrong"])),
+    "class": lambda rng: str(rng.choice(["expert", "sub_optimal"])),
     "losses": _list_of(lambda rng: float(rng.exponential()), 6),
     "accuracies": _list_of(_share, 6),
     "logprob_mean": _below_zero,
@@ -93,8 +106,15 @@ _BY_NAME: dict[str, Any] = {
     "token_entropies": _list_of(lambda rng: float(rng.exponential()), 5),
     "reference_logprobs": _list_of(_below_zero, 4),
     "reference_logprobs_alone": _list_of(_below_zero, 4),
+    "missing_skills": lambda rng: (
+        None if rng.random() < 0.7 else [f"skills {i}" for i in rng.integers(0, 5, 2)]
+    ),
+    "step_scores": _list_of(_share),
+    "reference_logprobs_masked": _list_of(_below_zero, 4),
+    "answer_tokens": lambda rng: int(rng.integers(1, 9)),
     "reference_ranks": _list_of(lambda rng: int(rng.integers(1, 200)), 4),
     "scores": _list_of(_share, 3),
+    "cluster_weight": lambda rng: 0.25,
 }
 
 

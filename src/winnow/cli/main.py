@@ -7,7 +7,21 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from winnow.cli import build, clean, inspect, rollouts, run, select, ui, upkeep, verify
+from winnow.cli import (
+    build,
+    clean,
+    compare,
+    features,
+    inspect,
+    rollouts,
+    run,
+    select,
+    train_proxy,
+    trajectories,
+    ui,
+    upkeep,
+    verify,
+)
 from winnow.pipeline.errors import WinnowError
 
 app = typer.Typer(
@@ -32,7 +46,11 @@ rollouts.register(app)
 inspect.register(app)
 verify.register(app)
 clean.register(app)
+features.register(app)
 select.register(app)
+train_proxy.register(app)
+trajectories.register(app)
+compare.register(app)
 upkeep.register(app)
 ui.register(app)
 

@@ -38,7 +38,7 @@ class TerminalProgress:
             )
         self._tasks: dict[str, Any] = {}
         self._told: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}  # when first told of, and what was done
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -67,12 +67,15 @@ class TerminalProgress:
             self._bars.update(self._tasks[step.stage], completed=step.done, figures=figures)
             return
         now = time.monotonic()
-        began = self._began.setdefault(step.stage, now)
+        began, before = self._began.setdefault(step.stage, (now, step.done))
         if step.done < step.total and now - self._told.get(step.stage, 0.0) < 10:
             return
         self._told[step.stage] = now
-        left = (now - began) / step.done * (step.total - step.done) if step.done else 0.0
-        line = f"{step.stage}: {step.done}/{step.total} {step.unit}, {left:.0f} s left  {figures}"
+        left = ""
+        if before < step.done < step.total:
+            seconds = (now - began) / (step.done - before) * (step.total - step.done)
+            left = f", {seconds:.0f} s left"
+        line = f"{step.stage}: {step.done}/{step.total} {step.unit}{left}  {figures}"
         print(line.rstrip(), file=sys.stderr)
 
 

@@ -7,7 +7,7 @@ from winnow.pipeline import recipe as recipes
 from winnow.pipeline import schema
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "1"
+VERSION = "2"
 
 
 def mark(ctx: Context) -> str:

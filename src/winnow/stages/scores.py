@@ -1,7 +1,7 @@
 """Stage 6: UDS over the correct answers, from stored signals of one forward pass each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -11,10 +11,14 @@ from winnow.pipeline import recipe as recipes
 from winnow.pipeline import schema
 from winnow.pipeline.features import stored
 from winnow.pipeline.models import ModelFolder, resolve_model
+from winnow.pipeline.names import canonical_json
 from winnow.pipeline.progress import Step
 from winnow.pipeline.recipe import SFTSet, VLLMEngine
 from winnow.pipeline.store.store import Store
 from winnow.stages.base import Context, StageResult, fingerprint, timed
+
+if TYPE_CHECKING:
+    from winnow.pipeline.features.scorer import CausalScorer
 
 VERSION = "1"
 _CHUNK = 16  # sequences between two commits
@@ -71,24 +75,45 @@ def scoring_model(ctx: Context) -> ModelFolder | None:
     return resolve_model(ctx.recipe.uds.model)
 
 
-def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
+def scorer_of(
+    ctx: Context, folder: ModelFolder, store: Store
+) -> tuple["CausalScorer", stored.Kind | None]:
+    """The recipe's scorer, and how its features are stored.
+
+    The weights are read where the store does not know the model yet; where it is open for reading,
+    nothing of the model can stand in it, and there is no kind.
+    """
+    from winnow.pipeline.features.known_head import head_of, known_head
     from winnow.pipeline.features.scorer import CausalScorer
-    from winnow.selectors.utility.uds import uds
+    from winnow.pipeline.features.uds_signals import UdsOptions
 
     config = ctx.recipe.uds
-    scorer = CausalScorer(
-        folder,
-        projector_seed=ctx.recipe.seed,
+    options = UdsOptions(
+        seed=ctx.recipe.seed,
         projection=config.projection,
         rows=config.rows,
         max_tokens=config.max_tokens,
-        chat=folder.template_hash(),
     )
-    kind = stored.Kind(("nuclear_norm", "n_tokens", "sketch"), folder.identity, scorer.form)
+    scorer = CausalScorer(folder, options)
+    head = head_of(store, scorer) if store.writes else known_head(store, folder.identity)
+    if head is None:
+        return scorer, None
+    form = canonical_json({**options.form(head), "chat": folder.template_hash()})
+    return scorer, stored.Kind(("nuclear_norm", "n_tokens", "sketch"), folder.identity, form)
+
+
+def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
+    from winnow.selectors.utility.uds import uds
+
+    config = ctx.recipe.uds
     candidates = _candidates(ctx)
     ids = sorted(candidates)
+    if not ids:
+        return schema.SCORES.empty_table(), 0
     made = 0
     with ctx.workspace.features(write=True, on_wait=ctx.waits) as store:
+        scorer, kind = scorer_of(ctx, folder, store)
+        assert kind is not None  # the store is open for writing
         todo = stored.missing(store, kind, ids)
         if todo:
             ctx.progress.note(f"loading the scorer ({kind.model})")
@@ -111,7 +136,7 @@ def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
         seed=ctx.recipe.seed,
         projection=config.projection,
         vocab=scorer.vocab if config.projection == "orthonormal" else None,
-        T=scorer.positions,
+        T=scorer.uds.T,
     )
     columns: dict[str, Any] = {
         "rollout_id": ids,
@@ -154,23 +179,29 @@ def _fill(
     store: Store,
 ) -> int:
     """Score and store the candidates of `todo`; returns how many."""
+    from winnow.pipeline.features.scorer import TokenRow
     from winnow.pipeline.tokens import render, tokenizer
 
     words = tokenizer(folder)
     # Token ids of the engine are this model's own only where both are the same weights.
     same = ctx.workspace.read("rollouts", ["policy"])["policy"].to_pylist()[:1] == [folder.identity]
 
-    def tokens(row: str) -> tuple[list[int], list[int]]:
+    def tokens(row: str) -> TokenRow:
         candidate = candidates[row]
         answer = candidate["token_ids"] if same else None
         if answer is None:
             answer = words.encode(candidate["completion"], add_special_tokens=False)
-        return render(words, candidate["messages"]), list(answer)
+        return TokenRow.of(render(words, candidate["messages"]), answer)
 
     def compute(rows: Sequence[str]) -> list[stored.Signals]:
+        read = [tokens(row) for row in rows]
         return [
-            {"nuclear_norm": f.nuclear_norm, "n_tokens": f.n_tokens, "sketch": f.sketch}
-            for f in scorer.score([tokens(row) for row in rows])
+            {
+                "nuclear_norm": found.uds.nuclear_norm,
+                "n_tokens": min(len(row.tokens), scorer.uds.max_tokens),
+                "sketch": found.uds.sketch,
+            }
+            for row, found in zip(read, scorer.score(read), strict=True)
         ]
 
     # Neighbours of like length share a batch without padding.

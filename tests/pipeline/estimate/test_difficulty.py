@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from winnow.pipeline import schema
-from winnow.pipeline.estimate.difficulty import beta_interval, difficulty
+from winnow.pipeline.estimate.difficulty import difficulty
 
 OUTCOMES = st.lists(
     st.tuples(
@@ -63,14 +62,6 @@ def test_counts_and_rates_are_those_counted_by_hand(outcomes: list[tuple[str, st
         low, high = beta(0.5 + c, 2.0 + w).ppf([0.05, 0.95])
         assert row["interval_low"] == pytest.approx(low, abs=1e-9)
         assert row["interval_high"] == pytest.approx(high, abs=1e-9)
-
-
-def test_vectors() -> None:
-    """Three of four right, uniform prior: Beta(4, 2); nothing seen: the prior itself."""
-    low, high = beta_interval(np.array([4.0, 1.0]), np.array([2.0, 1.0]))
-    assert low[0] == pytest.approx(0.34259, abs=1e-5)
-    assert high[0] == pytest.approx(0.92356, abs=1e-5)
-    assert (low[1], high[1]) == (pytest.approx(0.05), pytest.approx(0.95))
 
 
 def test_a_rate_belongs_to_policy_template_and_sampler() -> None:

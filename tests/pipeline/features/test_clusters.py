@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from winnow.pipeline.features.clusters import Clustering, kmeans, project_2d
+from winnow.pipeline.features import clusters
+from winnow.pipeline.features.clusters import Clustering, kmeans, project_2d, sample_of_rows
 
 faiss: Any = pytest.importorskip("faiss")
 
@@ -95,7 +96,8 @@ def test_repeated_rows_weigh_as_often_as_they_stand() -> None:
     np.testing.assert_allclose(result.distance, [1] * 9 + [9], atol=1e-5)
 
 
-def test_the_thread_count_changes_nothing() -> None:
+def test_the_thread_count_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_ONE_THREAD", 0)
     x = np.random.default_rng(1).standard_normal((3000, 32)).astype(np.float32)
     before = faiss.omp_get_max_threads()
     try:
@@ -144,7 +146,8 @@ def test_a_value_that_is_not_finite_names_its_row(value: float) -> None:
 
 def test_impossible_parameters_are_refused() -> None:
     x = np.ones((5, 2))
-    for arguments in ({"k": 0}, {"k": 2, "starts": 0}, {"k": 2, "iterations": 0}):
+    wrong: list[Any] = [{"k": 0}, {"k": 2, "starts": 0}, {"k": 2, "iterations": 0}]
+    for arguments in (*wrong, {"k": 2, "sample_per_centroid": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
             kmeans(x, seed=0, **arguments)
     for shape in ((5,), (5, 0), (5, 2, 1)):
@@ -176,3 +179,142 @@ def test_the_projection_has_fixed_signs() -> None:
     assert project_2d(np.ones((1, 4))).tolist() == [[0.0, 0.0]]
     assert project_2d(np.ones((0, 4))).shape == (0, 2)
     assert project_2d([[1.0], [3.0]]).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+
+
+def test_above_the_limit_a_seeded_sample_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample is the larger of the limit and what the centroids ask for; a large one gets one start."""
+    monkeypatch.setattr(clusters, "_SMALL", 300)
+    seen: list[tuple[int, int]] = []
+    train = clusters._train
+
+    def watched(x: Any, weights: Any, k: int, seed: int, starts: int, iterations: int) -> Any:
+        seen.append((len(x), starts))
+        return train(x, weights, k, seed, starts, iterations)
+
+    monkeypatch.setattr(clusters, "_train", watched)
+    x, labels = blobs(1, (900, 700))
+    for per_centroid in (100, 400, None):
+        result = kmeans(x, 2, seed=0, starts=3, sample_per_centroid=per_centroid)
+        assert partition(result.assignment) == partition(labels)
+        check(result, x, 2)
+    kmeans(x[:300], 2, seed=0, starts=3)
+    assert seen == [(300, 3), (800, 1), (1600, 1), (300, 3)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sample_does_not_depend_on_the_order_of_rows(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_SMALL", 50)
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((400, 5)).astype(np.float32)
+    x = x[rng.integers(0, 400, 900)]  # rows that stand several times
+    order = rng.permutation(len(x))
+    first = kmeans(x, 7, seed=seed, sample_per_centroid=10)
+    second = kmeans(x[order], 7, seed=seed, sample_per_centroid=10)
+    assert (second.distance == first.distance[order]).all()
+    groups = {frozenset(order[list(g)].tolist()) for g in partition(second.assignment)}
+    assert groups == partition(first.assignment)
+    other = kmeans(x, 7, seed=seed + 1, sample_per_centroid=10)
+    assert (other.distance != first.distance).any()
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(4).standard_normal((500, 6)).astype(np.float32)
+    whole, plane = kmeans(x, 9, seed=0), project_2d(x)
+    monkeypatch.setattr(clusters, "_CHUNK", 7)
+    monkeypatch.setattr(clusters, "_EXACT", 50)
+    parts = kmeans(x, 9, seed=0)
+    assert (parts.assignment == whole.assignment).all()
+    assert (parts.distance == whole.distance).all()
+    np.testing.assert_allclose(project_2d(x), plane, atol=1e-10)
+    x[400, 2] = np.inf
+    with pytest.raises(ValueError, match="row 400 of the vectors"):
+        kmeans(x, 2, seed=0)
+
+
+def test_ties_that_float32_cannot_tell_go_to_the_nearest_in_float64() -> None:
+    """Far from the origin, squares of 1e8 hide differences of 1."""
+    far = 10_000.0
+    x = np.array([[far, 0.999], [far, 1.001]] * 30, np.float32)
+    centroids = np.array([[far, 0], [far, 2]], np.float32)
+    index = faiss.IndexFlatL2(2)
+    index.add(centroids)
+    labels, distance = clusters._assign(x, centroids, index)
+    assert labels.tolist() == [0, 1] * 30
+    np.testing.assert_allclose(distance, [0.999] * 60, atol=1e-6)
+    # An exact tie, and more centroids within the rounding error than the search gives.
+    many = np.array([[far, i / 16] for i in range(8)], np.float32)
+    index = faiss.IndexFlatL2(2)
+    index.add(many)
+    rows = np.array(([[far, i / 16] for i in range(8)] + [[far, 1 / 32]]) * 5, np.float32)
+    labels, distance = clusters._assign(rows, many, index)
+    assert labels.tolist() == [*range(8), 0] * 5
+    assert distance.tolist() == ([0.0] * 8 + [1 / 32]) * 5
+
+
+@pytest.mark.parametrize("offset", [100, 1000])
+def test_every_row_goes_to_its_nearest_centroid_exactly(offset: float) -> None:
+    """From 128,000 numbers on faiss forms squares as |x|^2 + |c|^2 - 2xc."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((2000, 64)) + offset).astype(np.float32)
+    centroids = x[:200].copy()
+    index = faiss.IndexFlatL2(64)
+    index.add(centroids)
+    labels, distance = clusters._assign(x, centroids, index)
+    to_all = np.linalg.norm(x[:, None].astype(float) - centroids[None], axis=2)
+    assert (labels == to_all.argmin(axis=1)).all()
+    np.testing.assert_allclose(distance, to_all.min(axis=1), rtol=1e-12)
+    assert (index.search(x, 1)[1][:, 0] != labels).any()  # float32 alone errs here
+
+
+def test_squares_beyond_float32() -> None:
+    x = np.array([[1e30, 0], [1e30, 1e28], [-1e30, 0]], np.float32)
+    result = kmeans(x, 3, seed=0)
+    assert sorted(result.assignment.tolist()) == [0, 1, 2]
+    assert not result.distance.any()
+    with pytest.raises(ValueError, match="row 1"):
+        kmeans(np.array([[1.0], [1e300]]), 1, seed=0)  # no float32 holds it
+
+
+def test_a_file_larger_than_its_blocks_is_read_where_it_lies(tmp_path: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    first, second = kmeans(x, 8, seed=1), kmeans(mapped, 8, seed=1)
+    assert (first.assignment == second.assignment).all()
+    assert (project_2d(x) == project_2d(mapped)).all()
+
+
+def test_no_copy_of_the_matrix_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    monkeypatch.setattr(clusters, "_CHUNK", 256)
+    monkeypatch.setattr(clusters, "_SMALL", 500)
+    x = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    kmeans(x[:100], 4, seed=0)  # imports
+    tracemalloc.start()
+    kmeans(x, 4, seed=0, iterations=2, sample_per_centroid=10)
+    project_2d(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes * 0.6
+
+
+@given(small, st.integers(1, 40), st.integers(0, 2**16))
+@settings(deadline=None, max_examples=30)
+def test_a_sample_of_rows(x: Any, size: int, seed: int) -> None:
+    taken = sample_of_rows(x, size, seed=seed)
+    assert (np.diff(taken) > 0).all()
+    distinct = np.unique(x, axis=0)
+    assert len(taken) == len(np.unique(x[taken], axis=0)) == min(size, len(distinct))
+    order = np.random.default_rng(seed).permutation(len(x))
+    again = x[order][sample_of_rows(x[order], size, seed=seed)]
+    assert {tuple(r) for r in again.tolist()} == {tuple(r) for r in x[taken].tolist()}
+
+
+def test_a_sample_is_drawn_by_its_seed_and_knows_one_zero() -> None:
+    x = np.arange(200.0).reshape(100, 2)
+    samples = {tuple(sample_of_rows(x, 10, seed=seed).tolist()) for seed in range(-2, 3)}
+    assert len(samples) == 5
+    assert sample_of_rows([[0.0, 1.0], [-0.0, 1.0]], 2, seed=0).tolist() == [0]
