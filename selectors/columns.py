@@ -36,7 +36,9 @@ CENTROID_DISTANCE = Column(
     "centroid_distance", "number", "Distance of the row's embedding to its cluster's centroid."
 )
 CLUSTER_WEIGHT = Column(
-    "cluster_weight", "number", "Weight of the row's cluster in the round before; equal in a cluster."
+    "cluster_weight",
+    "number",
+    "Weight of the row's cluster in the round before; equal in a cluster.",
 )
 PICKED = Column("picked", "flag", "Whether an earlier round picked the row.")
 N_TOKENS = Column("n_tokens", "integer", "Length of the row, tokens.")

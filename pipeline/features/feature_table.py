@@ -35,7 +35,8 @@ FIELDS: Mapping[str, pa.Field] = {
                null=_WHY),
         column("sketch", _NUMBERS, "Random sketch of the row's logits (UDS).", null=_WHY),
         column("embedding", _NUMBERS, "Embedding of the row's text, of length 1.", null=_WHY),
-        column("logprob_mean_alone", pa.float64(), "logprob_mean without the prompt, nats.",
+        column("logprob_mean_alone", pa.float64(), "logprob_mean without the prompt, nats. The first "
+               "token counts only where the tokenizer begins every text with one of its own.",
                null=_WHY),
         column("reference_logprobs", _NUMBERS, "Log-probability of each token of the reference "
                "after the response's reasoning, nats.", null=_WHY),

@@ -58,7 +58,7 @@ def measure(
                 for pair, count in zip(pairs, counts, strict=True)
             ],
         )
-        progress.step(Step("tokenising", start + len(part), len(todo)))
+        progress.step(Step(f"tokenising {role}", start + len(part), len(todo)))
     values = stored.scalars(store, kind, "n_tokens", list(first))
     return dict(zip(first, values.astype(np.int64).tolist(), strict=True))
 

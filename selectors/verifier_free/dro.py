@@ -48,7 +48,7 @@ from winnow.selectors.columns import (
 )
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
-from winnow.selectors.verifier_free.reference import check_filled, check_logprobs, row_of
+from winnow.selectors.verifier_free.reference import check_filled, checked, row_of
 
 _BLOCK = 1 << 22  # numbers held at a time as a matrix
 
@@ -112,7 +112,7 @@ class Dro(Selector[DroParameters]):
         _, first, group = np.unique(group, return_index=True, return_inverse=True)
         ranks, logprobs = (
             check_filled(pool, REFERENCE_RANKS),
-            check_logprobs(pool, REFERENCE_LOGPROBS),
+            checked(pool, REFERENCE_LOGPROBS),
         )
         _check_lengths(pool, ranks, logprobs, group, first)
         each = hardness(ranks, parameters.rho)

@@ -4,21 +4,15 @@ import numpy as np
 
 from winnow.pipeline.errors import UsageError
 from winnow.selectors.base import Column
+from winnow.selectors.logprobs import check_logprobs
 from winnow.selectors.pool import Pool, Ragged
 
-_ROUNDING = 1e-3  # log-softmax in half precision can end a little above 0
 
-
-def check_logprobs(pool: Pool, column: Column) -> Ragged:
+def checked(pool: Pool, column: Column) -> Ragged:
     """The column. Raises UsageError naming a row whose reference is empty or has a log-probability
     above 0."""
     values = check_filled(pool, column)
-    if len(values.values) and values.values.max() > _ROUNDING:
-        row = row_of(values, int(values.values.argmax()))
-        raise UsageError(
-            f"row {pool.ids[row]!r}: {column.name}: holds {values.values.max():.4g}; "
-            "a log-probability is at most 0"
-        )
+    check_logprobs(pool, column.name)
     return values
 
 

@@ -47,7 +47,7 @@ from winnow.selectors.columns import (
 )
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
-from winnow.selectors.verifier_free.reference import check_logprobs
+from winnow.selectors.verifier_free.reference import checked
 
 _ROUNDING = 1e-12
 
@@ -237,7 +237,7 @@ def moving_thresholds(
 
 
 def _mean_probability(pool: Pool, of: Column) -> NDArray[np.float64]:
-    logprobs = check_logprobs(pool, of)
+    logprobs = checked(pool, of)
     probabilities = type(logprobs)(np.exp(np.minimum(logprobs.values, 0.0)), logprobs.offsets)
     return probabilities.means()
 

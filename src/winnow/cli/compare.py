@@ -119,7 +119,7 @@ def compare(
     choosing took on top.
 
         winnow compare data/recipes/quickstart.yaml --selectors pass_rate,kmeans,uds --budget 0.1
-        winnow compare rows.parquet --features emb.parquet --selectors k8=kmeans,k64=kmeans --set k8.k=8 --set k64.k=64 --budget 500
+        winnow compare rows.parquet --features emb.parquet --selectors k8=kmeans,k64=kmeans --set k8.clusters=8 --set k64.clusters=64 --budget 500
     """
     from winnow.cli.progress import TerminalProgress
     from winnow.pipeline.errors import UsageError

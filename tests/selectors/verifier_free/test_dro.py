@@ -221,7 +221,7 @@ def test_a_budget_can_keep_prompts_whole() -> None:
         ),
         (answer("a", [1], [-1, -1]), "row 'r001': reference_ranks: has another number of tokens"),
         (answer("a", [1, 0]), "row 'r001': reference_ranks: holds 0; ranks count from 1"),
-        (answer("a", [1, 1], [-1, 2]), "row 'r001': reference_logprobs: holds 2"),
+        (answer("a", [1, 1], [-1, 2]), "row r001: reference_logprobs holds 2"),
         (answer("b", [], []), "row 'r001': reference_ranks: is empty"),
         (
             answer("a", [1, 1], reference_logprobs_masked=[-1.0]),
