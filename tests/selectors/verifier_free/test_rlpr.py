@@ -246,6 +246,6 @@ def test_an_empty_reference_is_refused() -> None:
 
 
 def test_a_probability_above_1_is_refused() -> None:
-    with pytest.raises(UsageError, match="row 'r001': reference_logprobs: holds 0.5"):
+    with pytest.raises(UsageError, match="row r001: reference_logprobs holds 0.5"):
         run(rows(scored(0.5), {"reference_logprobs": [-1.0, 0.5]}))
     assert run(rows({"reference_logprobs": [1e-7]}))[0]["pr"] == 1
