@@ -127,6 +127,8 @@ def features(
     - ifd: logprob_mean_alone
     - reference: reference_logprobs, reference_ranks, reference_logprobs_alone, format_ok
 
+    For instance:
+
         winnow features --input rows.parquet --model smollm2-135m-instruct --need logprob,uds --output f.parquet
         winnow select max_loss --input rows.parquet --features f.parquet --output chosen.parquet --budget 0.1
     """
