@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from winnow.pipeline.progress import Progress, Silent
@@ -103,9 +105,14 @@ class Pool:
         """Numbers (n,) from 0 for the distinct values of a text or integer column, in sorted order
         of the values (None, where nulls are allowed, is a group of its own, the last)."""
         values = self.columns[name]
-        known = sorted({v for v in values if v is not None})
-        place = {v: at for at, v in enumerate(known)}
-        return np.array([place.get(v, len(known)) for v in values], dtype=np.int64)
+        if isinstance(values, list):
+            texts = pa.array(values, pa.string())
+            known = pc.unique(texts).drop_null()
+            known = known.take(pc.sort_indices(known))
+            place = pc.index_in(texts, value_set=known).fill_null(len(known))
+            return place.to_numpy(zero_copy_only=False).astype(np.int64)
+        numbers: NDArray[np.int64] = np.unique(values, return_inverse=True)[1]
+        return numbers.astype(np.int64)
 
 
 def _taken(values: Any, rows: NDArray[np.int64]) -> Any:

@@ -9,8 +9,9 @@ cluster sizes s_j and n = sum_j s_j the shares are
     sqrt          b sqrt(s_j) / sum_c sqrt(s_c), at most s_j; the excess is dealt to the others
 
 made whole by largest remainders (balanced: what is left goes to the largest clusters), so that they
-add up to b exactly. Within a cluster the rows nearest to the centroid stand first (typical ones), or
-the farthest (odd ones), a random draw, or the column `quality`.
+add up to b exactly. Within a cluster a random draw says who goes first, or the distance to the
+centroid (nearest: typical rows, which leave the borders of a cluster bare; farthest: odd ones), or
+the column `quality`.
 
 Such quotas are common practice rather than one paper's method. The distance to the centroid as a
 measure of how typical a row is comes from "Beyond neural scaling laws" (arXiv 2206.14486), which
@@ -45,9 +46,10 @@ class KMeansParameters(ClusterParameters):
         "balanced", description="How the budget is shared out over the clusters."
     )
     within: Literal["nearest", "farthest", "random", "quality"] = Field(
-        "nearest",
-        description="Who goes first in a cluster: nearest or farthest to the centroid (ready clusters: "
-        "by the column `centroid_distance`), a random draw, or the highest `quality`.",
+        "random",
+        description="Who goes first in a cluster: a random draw (as in S2L and in Diversify and "
+        "Conquer's kM-random), nearest or farthest to the centroid (ready clusters: by the column "
+        "`centroid_distance`), or the highest `quality`.",
     )
 
 

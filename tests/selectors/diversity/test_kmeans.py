@@ -126,16 +126,16 @@ def test_ready_clusters() -> None:
         cluster=[7] * 40 + [-1] * 20 + [3] * 4, centroid_distance=[i / 64 for i in range(64)]
     )
     rows = rows.drop_columns(["embedding"])
-    found = select("kmeans", rows, budget=6, groups="cluster").to_pylist()
+    found = select("kmeans", rows, budget=6, groups="cluster", within="nearest").to_pylist()
     assert [i for i, r in enumerate(found) if r["selected"]] == [0, 1, 40, 41, 60, 61]
     assert [found[i]["cluster"] for i in (0, 40, 60)] == [7, -1, 3]
     found = select("kmeans", rows, budget=6, groups="cluster", within="farthest").to_pylist()
     assert [i for i, r in enumerate(found) if r["selected"]] == [38, 39, 58, 59, 62, 63]
     alone = rows.drop_columns(["centroid_distance"])
-    found = select("kmeans", alone, budget=6, groups="cluster", within="random").to_pylist()
+    found = select("kmeans", alone, budget=6, groups="cluster").to_pylist()
     assert all(r["centroid_distance"] is None for r in found)
     with pytest.raises(UsageError, match="no column 'centroid_distance'"):
-        select("kmeans", alone, budget=6, groups="cluster")
+        select("kmeans", alone, budget=6, groups="cluster", within="nearest")
 
 
 def test_the_number_of_clusters() -> None:
