@@ -72,7 +72,10 @@ def search(payload):
     return b"nothing"
 def linked(payload):
     os.write(5, payload)
-    return os.read(5, 100)
+    heard = os.read(5, 100)
+    # the other one is killed when the trusted one ends, so that one waits for the end of the link
+    if payload.endswith(b"trusted"): os.read(5, 1)
+    return heard
 def wait(payload): return os.read(5, 100)
 """
 
@@ -167,8 +170,8 @@ def test_files_go_in_read_only(box: Sandbox, tmp_path: Path) -> None:
 
 
 def test_two_processes_talk_over_their_link(box: Sandbox) -> None:
-    first, second = box.run_linked(Job("worker", b"linked a"), Job("worker", b"linked b"))
-    assert (first.result, second.result) == (b"linked b", b"linked a")
+    first, second = box.run_linked(Job("worker", b"linked a"), Job("worker", b"linked trusted"))
+    assert (first.result, second.result) == (b"linked trusted", b"linked a")
 
 
 def test_the_untrusted_one_ends_with_the_trusted_one(box: Sandbox) -> None:
