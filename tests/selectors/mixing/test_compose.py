@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from winnow.pipeline.errors import UsageError
 from winnow.selectors.base import Choice, Column, Selector
@@ -249,3 +251,30 @@ class TestTake:
         part = pool.take(rows)["m"]
         assert isinstance(part, np.memmap) and part.tobytes() == file[rows].tobytes()
         assert pool.take(np.arange(100))["m"] is file
+
+
+@given(
+    rates=st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=30),
+    low=st.sampled_from([0.0, 0.5]),
+    high=st.sampled_from([0.5, 1.0]),
+    first=st.none() | st.integers(0, 30),
+    budget=st.integers(0, 30),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_chain_is_its_steps_by_hand(
+    rates: list[float], low: float, high: float, first: int | None, budget: int, seed: int
+) -> None:
+    rows = pa.table({"row_id": [f"r{i:02d}" for i in range(len(rates))], "pass_rate": rates})
+    steps = [
+        {"name": "pass_rate", "budget": first, "parameters": {"low": low, "high": high}},
+        {"name": "random"},
+    ]
+    whole = select("compose", rows, budget=budget, seed=seed, steps=steps).to_pylist()
+    passed = select("pass_rate", rows, budget=first, seed=seed, low=low, high=high)
+    left = rows.filter(passed["selected"])
+    last = {r["row_id"]: r for r in select("random", left, budget=budget, seed=seed).to_pylist()}
+    for row in whole:
+        by_hand = last.get(row["row_id"])
+        assert row["selected"] == (by_hand is not None and by_hand["selected"])
+        assert row["rank"] == (by_hand and by_hand["rank"])
