@@ -45,7 +45,6 @@ N_TOKENS = Column("n_tokens", "integer", "Length of the row, tokens.")
 
 # Texts.
 COMPLETION = Column("completion", "text", "The answer.")
-ANSWER = Column("answer", "text", "The reference answer.")
 ORIGIN = Column(
     "origin", "text", "Where the answer came from: model, paraphrase (of gold) or gold (reference)."
 )
