@@ -70,8 +70,10 @@ class UdsReader:
 
     def __init__(self, model: CausalModel, options: UdsOptions) -> None:
         import torch
+        from threadpoolctl import ThreadpoolController
 
         self._options = options
+        self._threads = ThreadpoolController()  # finding the libraries takes longer than one norm
         self._projector = sk.draw(
             model.vocab, options.seed, r1=options.r1, r2=options.r2, T=options.T
         )
@@ -100,7 +102,9 @@ class UdsReader:
         columns = (rows @ self._spectrum).cpu().numpy()
         position = np.arange(len(rows))
         mask = (position >= start) & (position < stop)
-        norm = sk.nuclear_norm_from_gram(gram.cpu().numpy(), mask)
+        # torch's threads still spin after a product: numpy's beside them would wait for a core.
+        with self._threads.limit(limits=1, user_api="blas"):
+            norm = sk.nuclear_norm_from_gram(gram.cpu().numpy(), mask)
         z = sk.sketch_from_columns(columns, self._projector, self._options.projection, mask)
         if not (np.isfinite(norm) and np.isfinite(z).all()):
             norm, z = float("nan"), np.full_like(z, np.nan)
