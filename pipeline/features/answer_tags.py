@@ -43,6 +43,7 @@ class Reference:
     before: str
     after: str
     well_formed: bool
+    replaced: str | None = None  # the completion's own answer; None where it is malformed
 
 
 def with_reference(completion: str, tags: Tags, *, blank: bool = True) -> Reference:
@@ -60,7 +61,8 @@ def with_reference(completion: str, tags: Tags, *, blank: bool = True) -> Refere
     ):
         start = opened + len(tags.answer)
         lead = " " if blank and completion[start:ended].startswith(" ") else ""
-        return Reference(completion[:start] + lead, completion[ended:], True)
+        own = completion[start + len(lead) : ended]
+        return Reference(completion[:start] + lead, completion[ended:], True, own)
     return Reference(_opened(completion, tags), tags.end_answer, False)
 
 

@@ -44,6 +44,8 @@ FIELDS: Mapping[str, pa.Field] = {
                "probability, from 1.", null=_WHY),
         column("reference_logprobs_alone", _NUMBERS, "reference_logprobs with the reference "
                "directly after the prompt, nats.", null=_WHY),
+        column("answer_tokens", pa.int32(), "Tokens of the response's own answer, between its tags.",
+               null="it has no answer between tags"),
         column("format_ok", pa.bool_(), "Whether the response has one block of reasoning and one "
                "of an answer.", null="there is no response"),
     ]
@@ -158,6 +160,8 @@ def _column(
         return pa.array(_means(lists["token_logprobs"]), mask=~good)
     if name == "n_response_tokens":
         return pa.array(_lengths(lists["token_logprobs"]), mask=~good)
+    if name == "answer_tokens":
+        return pa.array(scalars["n_tokens"], mask=~good)
     if name in scalars:
         return pa.array(scalars[name], mask=~good)
     feature = {

@@ -1,11 +1,12 @@
 """The texts of a table's rows that a model sees, and their names.
 
-From a row come up to five *pieces*, called by their roles:
+From a row come up to six *pieces*, called by their roles:
 
 - `row`: prompt and response; log-probabilities, entropies, nuclear norm and sketch, in one pass
 - `alone`: the response without the prompt
 - `reference`: prompt, reasoning and the reference in place of the answer
 - `reference_alone`: prompt and reference
+- `own_answer`: prompt and response, with the answer between its tags as what is counted
 - `embedded`: what the embedder reads
 """
 
@@ -15,13 +16,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from winnow.pipeline.features.answer_tags import Tags, directly, with_reference
+from winnow.pipeline.features.answer_tags import Reference, Tags, directly, with_reference
 from winnow.pipeline.features.pair_tokens import Pair, PairTokenizer
 from winnow.pipeline.features.row_text import RowColumns, RowText
 from winnow.pipeline.names import digest
 from winnow.pipeline.progress import Progress, Step
 
-Role = Literal["row", "alone", "reference", "reference_alone", "embedded"]
+Role = Literal["row", "alone", "reference", "reference_alone", "own_answer", "embedded"]
 Embed = Literal["prompt", "response", "both"]
 
 _BATCH = 8_192  # rows that are plain Python at one time
@@ -70,7 +71,7 @@ class Reader:
         text = row.text
         if role == "embedded":
             return self._embedded(text)
-        if role in ("alone", "reference") and text.response is None:
+        if role in ("alone", "reference", "own_answer") and text.response is None:
             raise LookupError("no_response")
         if role == "alone":
             return Pair("", text.response or "", end=self._end)
@@ -79,16 +80,24 @@ class Reader:
         if role == "row":
             has_answer = text.response is not None
             return Pair(row.before(), text.response or "", end=self._end and has_answer)
+        if role == "own_answer":
+            place = self._place(text.response or "")
+            if place.replaced is None:
+                raise LookupError("no_answer_tags")
+            return Pair(row.before() + place.before, place.replaced, place.after, end=False)
         answer = row.values.get(self._reference.column)
         if not isinstance(answer, str) or not answer.strip():
             raise LookupError("no_reference")
         if role == "reference":
             assert text.response is not None
-            place = with_reference(text.response, self._reference.tags, blank=self._reference.blank)
+            place = self._place(text.response)
         else:
             place = directly(self._reference.tags, tagged=self._reference.alone_tagged)
         before = row.before() + place.before
         return Pair(before, answer.encode("utf-8", "replace").decode(), place.after, end=False)
+
+    def _place(self, response: str) -> Reference:
+        return with_reference(response, self._reference.tags, blank=self._reference.blank)
 
     def _embedded(self, text: RowText) -> str:
         parts = {
@@ -115,7 +124,7 @@ class Reader:
         """Whether the response has its tags in place; None where there is none."""
         if row.text.response is None:
             return None
-        return with_reference(row.text.response, self._reference.tags).well_formed
+        return self._place(row.text.response).well_formed
 
 
 @dataclass

@@ -44,13 +44,16 @@ def measure(
     tokenizer: PairTokenizer,
     progress: Progress,
 ) -> dict[str, int]:
-    """Tokens of every piece of a role, by name; stored where they were not."""
+    """Tokens of every piece of a role, by name (of an `own_answer` those of the answer alone); stored
+    where they were not."""
     first = pieces.first_rows(role)
     todo = sorted(first[name] for name in stored.missing(store, kind, list(first)))
     for start in range(0, len(todo), _MEASURED):
         part = todo[start : start + _MEASURED]
         pairs = _pairs(reader, role, part)
-        counts = [len(row.tokens) for row in tokenizer.tokens(pairs)]
+        tokens = tokenizer.tokens(pairs)
+        part_only = role == "own_answer"
+        counts = [row.stop - row.first if part_only else len(row.tokens) for row in tokens]
         stored.put(
             store,
             [

@@ -164,7 +164,7 @@ def test_a_stopped_run_goes_on(
 
 
 def test_reference(tmp_path: Path, model: Model) -> None:
-    good = "<think>six</think><answer> it</answer>"
+    good = "<think>six</think><answer> ZZq</answer>"
     rows = run(
         tmp_path,
         model,
@@ -186,6 +186,8 @@ def test_reference(tmp_path: Path, model: Model) -> None:
         alone = model.literal("six\n", "Zq", end="")[0]
         np.testing.assert_allclose(row["reference_logprobs_alone"], alone, atol=2e-5)
     assert [row["format_ok"] for row in rows] == [True, False, True, None]
+    counted = len(model.literal("six\n<think>six</think><answer> ", "ZZq", end="")[0])
+    assert [row["answer_tokens"] for row in rows] == [counted, None, counted, None]
     assert [row["unscored"] for row in rows] == [
         None,
         None,

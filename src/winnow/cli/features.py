@@ -125,7 +125,8 @@ def features(
     - uds: nuclear_norm, sketch
     - embedding: embedding
     - ifd: logprob_mean_alone
-    - reference: reference_logprobs, reference_ranks, reference_logprobs_alone, format_ok
+    - reference: reference_logprobs, reference_ranks, reference_logprobs_alone,
+      answer_tokens, format_ok
 
     For instance:
 

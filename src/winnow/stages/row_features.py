@@ -36,7 +36,7 @@ _STORE = "row_features"
 Need = Literal["logprob", "uds", "embedding", "ifd", "reference"]
 NEEDS: tuple[Need, ...] = ("logprob", "uds", "embedding", "ifd", "reference")
 
-# The columns that each need brings; `reference` brings `format_ok` as well.
+# The columns that each need brings; `reference` brings `answer_tokens` and `format_ok` as well.
 COLUMNS: Mapping[Need, tuple[str, ...]] = {
     "logprob": ("logprob_mean", "token_logprobs", "token_entropies", "n_response_tokens"),
     "uds": ("nuclear_norm", "sketch"),
@@ -199,7 +199,7 @@ class _Scoring:
         if "ifd" in self._needs:
             roles.append("alone")
         if "reference" in self._needs:
-            roles += ["reference", "reference_alone"]
+            roles += ["reference", "reference_alone", "own_answer"]
         return roles
 
     def fill(
@@ -221,6 +221,16 @@ class _Scoring:
         rows = pieces.reasons["row"]
         length = self._kind("row", ("n_tokens",))
         sources = [Source(None, ("n_tokens",), length, pieces.names["row"], rows)]
+        if "reference" in self._needs:
+            sources.append(
+                Source(
+                    None,
+                    ("answer_tokens",),
+                    self._kind("own_answer", ("n_tokens",)),
+                    pieces.names["own_answer"],
+                    pieces.reasons["own_answer"],
+                )
+            )
         usable: dict[Signal, dict[str, int]] = {}
         for need, signal, brought in self._signals(store):
             names = pieces.names[signal.role]
@@ -270,6 +280,8 @@ class _Scoring:
             template = f"chat {self._folder.template_hash()}"
         end = self._options.end and role in ("row", "alone")
         form = {"template": template, **self.tokenizer.form(end=end)}
+        if role == "own_answer":
+            form["counted"] = "response"
         if "sketch" in features:
             assert store is not None
             form |= self._scorer.uds.form(head_of(store, self._scorer))

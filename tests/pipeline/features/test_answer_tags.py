@@ -10,7 +10,7 @@ TAGS = Tags()
 
 def test_the_answer_is_replaced() -> None:
     found = with_reference("<think>2+2</think>\n<answer>5</answer> done", TAGS)
-    assert found == Reference("<think>2+2</think>\n<answer>", "</answer> done", True)
+    assert found == Reference("<think>2+2</think>\n<answer>", "</answer> done", True, "5")
     assert with_reference("2+2</think><answer></answer>", TAGS).well_formed  # opened by the prompt
 
 
@@ -18,6 +18,8 @@ def test_a_leading_blank_stays() -> None:
     text = "<think>x</think><answer> 5 </answer>"
     assert with_reference(text, TAGS).before.endswith("<answer> ")
     assert with_reference(text, TAGS, blank=False).before.endswith("<answer>")
+    assert with_reference(text, TAGS).replaced == "5 "
+    assert with_reference(text, TAGS, blank=False).replaced == " 5 "
     assert with_reference(text.replace("> 5", ">\n5"), TAGS).before.endswith("<answer>")
 
 
@@ -49,7 +51,7 @@ def test_directly() -> None:
 
 def test_other_tags() -> None:
     tags = Tags.parse("[T] [/T] [A] [/A]")
-    assert with_reference("[T]a[/T][A]5[/A]", tags) == Reference("[T]a[/T][A]", "[/A]", True)
+    assert with_reference("[T]a[/T][A]5[/A]", tags) == Reference("[T]a[/T][A]", "[/A]", True, "5")
     assert Tags.parse(tags.text) == tags
     for bad in ("<a> <b> <c>", "<a> <a> <c> <d>"):
         with pytest.raises(UsageError, match="not four different tags"):
