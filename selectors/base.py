@@ -4,7 +4,8 @@ A selector says which columns it reads and turns a pool of rows into a `Choice`:
 preference over the rows that qualify, and reasons for those that do not. `run.select` does the
 rest, the same for all: it checks the input, presents the rows sorted by `row_id` with the declared
 columns only (so that neither the order of the rows nor other columns can matter), sets aside rows
-that lack a value, cuts the order at the budget, and gives one row of output per row of input.
+that lack a value, cuts the order at the budget, and gives one row of output per row of input. A table
+without `row_id` has its rows named by their texts (`rows.TEXTS`), which then decide ties and draws.
 """
 
 from abc import ABC, abstractmethod

@@ -46,9 +46,9 @@ def gather(
     no row.
     """
     where = _holders(source, features, columns, renamed)
-    ids = _names(source, columns, where, renamed)
+    ids, made = _names(source, columns, where, renamed)
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-    index = _Index(source, ids, order)
+    index = _Index(source, ids, made, order)
     missing = np.full(len(ids), -1, dtype=np.int64)  # by canonical place: the first column it lacks
     values: dict[str, Any] = {}
     light = [c for c in columns if c.kind != "vector" and c.name in where]
@@ -87,9 +87,14 @@ def gather(
 class _Index:
     """For each table that columns come from, which of its rows stands at each canonical place."""
 
-    def __init__(self, source: Rows, ids: list[str], order: NDArray[np.int64]) -> None:
+    def __init__(
+        self, source: Rows, ids: list[str], made: list[str] | None, order: NDArray[np.int64]
+    ) -> None:
         self._source = source
         self._ids = pa.array(ids, pa.string()).take(pa.array(order))
+        self._made = (
+            self._ids if made is None else pa.array(made, pa.string()).take(pa.array(order))
+        )
         self._known: dict[int, NDArray[np.int64]] = {id(source): order}
 
     def of(self, rows: Rows) -> NDArray[np.int64]:
@@ -98,7 +103,16 @@ class _Index:
             names = row_ids(rows)
             if names is None:
                 raise UsageError(f"{rows.label}: no column {ROW_ID!r} to join features on")
-            found = pc.index_in(self._ids, value_set=pa.array(numbered(names), pa.string()))
+            given = ROW_ID in rows.columns
+            if not given and len(set(names)) < len(names):
+                name, times = Counter(names).most_common(1)[0]
+                raise UsageError(
+                    f"{rows.label}: {times} rows have the same texts, the first is row "
+                    f"{names.index(name)}, so that they cannot be joined by them; add a column "
+                    f"{ROW_ID} here and to {self._source.label}"
+                )
+            wanted = self._ids if given else self._made
+            found = pc.index_in(wanted, value_set=pa.array(names, pa.string()))
             at = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
             if len(at) and (at < 0).all():
                 raise UsageError(f"{rows.label}: none of its row_id stands in {self._source.label}")
@@ -111,7 +125,7 @@ def _holders(
 ) -> dict[str, Rows]:
     """Which table each column comes from; features go before the input's own columns."""
     found: dict[str, Rows] = {}
-    unknown = sorted(set(renamed) - {c.name for c in columns} - {ROW_ID})
+    unknown = sorted(set(renamed) - {c.name for c in columns})
     if unknown:
         known = ", ".join(c.name for c in columns) or "none"
         raise UsageError(f"--column {unknown[0]}: is no input of the selector; inputs: {known}")
@@ -135,26 +149,27 @@ def _holders(
 
 def _names(
     source: Rows, columns: Sequence[Column], where: Mapping[str, Rows], renamed: Mapping[str, str]
-) -> list[str]:
-    """Unique names of the input's rows.
+) -> tuple[list[str], list[str] | None]:
+    """Unique names of the input's rows; and where they are made of texts, those before rows of equal
+    texts were told apart.
 
-    Rows that share a made name are told apart by what the selector reads of them, so that their
-    order in the file changes nothing.
+    That is done by what the selector reads of them, so that their order in the file changes nothing.
     """
     own = [renamed.get(c.name, c.name) for c in columns if where.get(c.name) is source]
     ids = row_ids(source)
     if ids is None:
-        return numbered(hashed(source, own or source.columns))
+        return numbered(hashed(source, own or source.columns)), None
     repeated = {name for name, times in Counter(ids).items() if times > 1}
+    made = None if ROW_ID in source.columns else ids
     if not repeated:
-        return ids
+        return ids, made
     content = hashed(source, own) if own else [""] * len(ids)
     by_content = sorted(range(len(ids)), key=lambda at: (ids[at], content[at]))
     unique = numbered([ids[at] for at in by_content])
     result = list(ids)
     for at, name in zip(by_content, unique, strict=True):
         result[at] = name
-    return result
+    return result, made
 
 
 def _take(column: pa.ChunkedArray, at: NDArray[np.int64]) -> pa.Array:

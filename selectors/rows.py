@@ -12,6 +12,9 @@ from winnow.pipeline.row_files import BATCH, RowFile
 
 ROW_ID = "row_id"
 
+# Of a value that Arrow cannot hold, such as a whole number past 64 bits or half a surrogate pair.
+_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+
 # Texts that name a row which brings no `row_id`: other columns do not change its name.
 TEXTS = (
     "messages", "prompt", "instruction", "input", "question", "problem", "text",
@@ -42,6 +45,8 @@ class TableRows:
     def __init__(self, table: Any, label: str = "the table") -> None:
         self._table = table if isinstance(table, pa.Table) else table.to_arrow()  # polars
         self.label = label
+        if twice := [name for name, n in Counter(self.columns).items() if n > 1]:
+            raise UsageError(f"{label}: two columns are called {twice[0]}")
 
     @property
     def columns(self) -> list[str]:
@@ -81,7 +86,12 @@ class FileRows:
         values = [value for batch in self._file.batches() for value in batch.column(column)]
         try:
             yield pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except _UNFIT as error:
+            for at, value in enumerate(values):
+                try:
+                    pa.array([value])
+                except _UNFIT as cause:
+                    raise UsageError(f"{self.label}, row {at}: {column}: {cause}") from None
             raise UsageError(f"{self.label}: {column}: does not keep one type: {error}") from None
 
 

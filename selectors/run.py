@@ -89,6 +89,8 @@ def select_rows(
 ) -> Selection:
     """The same over rows wherever they are. Raises UsageError."""
     read = selector.parameters.read(parameters)
+    if seed < 0:
+        raise UsageError(f"a seed of {seed}: seeds count from 0")
     if budget is None and selector.needs_budget:
         raise UsageError(f"{selector.name} needs a budget: rows (1000), a share (0.1) or 50000tok")
     inputs = list(selector.inputs(read))
@@ -102,6 +104,9 @@ def select_rows(
         source, features, inputs, renamed=columns, seed=seed, progress=progress or Silent()
     )
     pool = found.pool
+    if pool.has(N_TOKENS.name) and len(pool) and pool[N_TOKENS.name].min() < 0:
+        row = pool.ids[int(pool[N_TOKENS.name].argmin())]
+        raise UsageError(f"{source.label}, row {row!r}: {N_TOKENS.name} is below 0")
     room = allowed_rows(budget, len(found.ids), pool)
     if len(pool):
         choice = selector.choose(pool, room, read)

@@ -1,5 +1,6 @@
 """Budgets as people write them."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,15 @@ def test_numbers_are_rows_and_fractions_shares() -> None:
     assert read_budget(3) == Budget(3, "rows")
     assert read_budget(0.5) == Budget(0.5, "share")
     assert read_budget(None) is None
+    assert read_budget(np.int64(1)) == Budget(1, "rows")
+    assert read_budget(np.float32(0.5)) == Budget(0.5, "share")
+    with pytest.raises(UsageError, match="budget of True"):
+        read_budget(True)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10**9))
+def test_a_share_is_the_decimal_that_was_written(part: int, rows: int) -> None:
+    assert Budget.parse(f"{part / 10_000:.4f}").rows(rows) == part * rows // 10_000
 
 
 @given(st.integers(0, 100), st.integers(1, 100))

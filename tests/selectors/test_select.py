@@ -1,6 +1,7 @@
 """How a table and feature tables become a pool, and a choice a row per row."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from pydantic import Field
 
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.progress import Silent
+from winnow.pipeline.row_files import RowFile
 from winnow.pipeline.schema import column
 from winnow.selectors import gather as gathering
 from winnow.selectors.base import Choice, Column, Selector
 from winnow.selectors.budget import Budget
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
-from winnow.selectors.rows import TableRows
+from winnow.selectors.rows import FileRows, TableRows
 from winnow.selectors.run import select, select_rows
 
 
@@ -111,6 +113,15 @@ def test_rows_without_names_are_named_by_their_texts() -> None:
     assert [row["score"] for row in run(rows, [features])] == [6, 5, 4]
 
 
+def test_equal_texts_share_the_features_of_their_text() -> None:
+    rows = pa.table({"prompt": ["p", "q", "p"]})
+    features = pa.table({"prompt": ["q", "p"], "points": [1.0, 2.0]})
+    assert [row["score"] for row in run(rows, [features])] == [2.0, 1.0, 2.0]
+    twice = pa.table({"prompt": ["q", "p", "p"], "points": [1.0, 2.0, 3.0]})
+    with pytest.raises(UsageError, match="2 rows have the same texts, the first is row 1"):
+        run(rows, [twice])
+
+
 def test_rows_of_one_text_are_told_apart_by_their_values() -> None:
     rows = pa.table({"prompt": ["p", "p", "p"], "points": [3, 1, 2]})
     names = {row["score"]: row["row_id"] for row in run(rows)}
@@ -156,6 +167,27 @@ def test_another_name_for_a_column() -> None:
     assert run(rows, columns={"points": "mine"})[0]["score"] == 4
     with pytest.raises(UsageError, match="--column wrong: is no input"):
         run(rows, columns={"wrong": "mine"})
+    with pytest.raises(UsageError, match="--column row_id: is no input"):
+        run(rows, columns={"row_id": "mine"})
+
+
+def test_two_columns_of_one_name() -> None:
+    rows = pa.table([pa.array([1]), pa.array([2])], names=["points", "points"])
+    with pytest.raises(UsageError, match="two columns are called points"):
+        run(rows)
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', str(2**100), "[1]"])
+def test_a_line_that_fits_no_column_is_named(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"points": 1, "prompt": "p"}}\n{{"points": 2, "prompt": {value}}}\n')
+    with pytest.raises(UsageError, match="rows.jsonl(, row 1)?: prompt: "):
+        select_rows(Best(), FileRows(RowFile(path)), parameters={}, budget=None, seed=0, columns={})
+
+
+def test_a_negative_seed() -> None:
+    with pytest.raises(UsageError, match="a seed of -1"):
+        select("random", pa.table({"row_id": ["a"]}), budget=1, seed=-1)
 
 
 def test_tokens_buy_what_fits_in_the_order_of_preference() -> None:
@@ -166,6 +198,9 @@ def test_tokens_buy_what_fits_in_the_order_of_preference() -> None:
     assert [row["selected"] for row in found] == [True, False, True, True]
     with pytest.raises(UsageError, match="no column 'n_tokens'"):
         run(rows.drop_columns(["n_tokens"]), budget=Budget(10, "tokens"))
+    wrong = pa.table({"row_id": ["a", "b"], "points": [2, 1], "n_tokens": [1, -1]})
+    with pytest.raises(UsageError, match="row 'b': n_tokens is below 0"):
+        run(wrong, budget=Budget(10, "tokens"))
 
 
 def test_from_python_with_polars() -> None:

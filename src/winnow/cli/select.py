@@ -62,9 +62,10 @@ def select(
     """Choose rows of a file.
 
     The output has the same rows in the same order, and `score`, `selected`, `rank` (from 0, the best
-    first), `weight`, `reason`, and columns of the selector's own. Rows are named by `row_id`; where
-    the file has none, it is made from the row's texts. The same rows, parameters and seed give the
-    same choice, whatever the order of the rows and whatever other columns there are.
+    first), `weight`, `reason`, and columns of the selector's own. The same rows, parameters and seed
+    give the same choice, whatever the order of the rows and whatever other columns there are. Rows
+    are named by `row_id`; where the file has none, it is made from the row's texts (prompt, response
+    and the like), which then decide ties and draws.
 
         winnow select pass_rate --input tasks.parquet --output chosen.parquet --set low=0.25
         winnow select kmeans --input rows.parquet --features emb.parquet --output out.parquet --budget 0.1
