@@ -6,6 +6,7 @@ column held it still holds. A written file takes its place only when it is whole
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class RowFile:
             except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
                 raise UsageError(f"{path}: cannot be read as Parquet: {error}") from None
             self.columns: list[str] = list(self._schema.names)
+            if twice := [name for name, n in Counter(self.columns).items() if n > 1]:
+                raise UsageError(f"{path}: two columns are called {twice[0]}")
         else:
             self.num_rows, names = 0, {}
             for _, row in self._lines():

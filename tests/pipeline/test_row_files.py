@@ -117,6 +117,7 @@ def test_a_broken_line_is_named_and_nothing_is_left_behind(tmp_path: Path) -> No
         ("in.jsonl", "in.jsonl", "is the input itself"),
         ("in.jsonl", "nowhere/out.jsonl", "there is no folder"),
         ("in.parquet", "out.jsonl", "cannot be read as Parquet"),
+        ("twice.parquet", "out.parquet", "two columns are called text"),
     ],
 )
 def test_wrong_files_say_what_is_wrong(
@@ -124,6 +125,8 @@ def test_wrong_files_say_what_is_wrong(
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "in.parquet").write_text("no parquet")
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(UsageError, match=message):
         rewrite(tmp_path / input_name, tmp_path / output_name)
 
