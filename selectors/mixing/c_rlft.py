@@ -1,11 +1,12 @@
-"""OpenChat's C-RLFT: every row trains, weighted by the class of its source (arXiv 2309.11235).
+"""OpenChat's C-RLFT: every row of a class trains, weighted by that class (arXiv 2309.11235).
 
 A row's `weight` is that of its `class`; the class is also written out as `condition`, which a trainer
 puts into the role prefixes, so that at inference the best class can be asked for. Published are the
 classes expert (GPT-4) at 1.0 and sub-optimal (GPT-3.5) at 0.1; the names of the classes are ours. A
-class that the mapping does not hold is an error, never a silent 1 or 0.
+class without a weight in `weights` is an error, as in the original, never a silent 1 or 0; a row
+whose class is null is set aside (reason `no_class`).
 
-The method drops nothing. Under a budget, ours: the heaviest first. The score is the weight.
+The method drops nothing else. Under a budget, ours: the heaviest first. The score is the weight.
 """
 
 from collections.abc import Mapping, Sequence

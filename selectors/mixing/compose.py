@@ -9,7 +9,8 @@ replaces that of the last step.
 The inputs are those of all steps; a row that lacks a value that any of them needs takes part in
 none. Score, rank and weight are the last step's, the weights multiplied with those of the steps
 before. The reason names the step, from 1: `1:pass_rate:below_band`; a row that qualified for a step
-and fell to its budget has `1:kmeans:budget`, to its own rule's number `1:kmeans:not_chosen`.
+and fell to its budget has `1:kmeans:budget`, to its own rule's number `1:kmeans:not_chosen`. A row
+that falls to the budget of the whole has `budget`, as with any selector.
 
 All steps draw with the seed of the whole. A selector that stands in `steps` again draws with one made
 from it: with the same numbers, its second draw would favour the first rows of the table.
@@ -82,8 +83,8 @@ class Compose(Selector[ComposeParameters]):
     parameters = ComposeParameters
     own = pa.schema(
         [
-            column("steps_passed", pa.int64(), "Steps that selected the row; for the last one, those "
-                   "that its rule lets through.", null="the row lacks a value")
+            column("steps_passed", pa.int64(), "Steps that selected the row; under a budget of the "
+                   "whole the last one counts where its rule lets the row through.", null="the row lacks a value")
         ]
     )  # fmt: skip
 
@@ -107,23 +108,23 @@ class Compose(Selector[ComposeParameters]):
             rows = rows[kept]
             passed[rows] += 1
         seen, choice = _run(last, pool, rows, allowed=room)
-        taken = cut(choice, last.budget if room is None else None, len(rows), seen)
-        first = np.argsort(~taken, kind="stable")  # a budget in tokens can leave gaps
+        left = np.ones(len(choice.order), dtype=bool)
+        if room is None:
+            left = cut(choice, last.budget, len(rows), seen)
         through = np.zeros(len(rows), dtype=bool)
-        through[choice.order] = True
+        through[choice.order[left]] = True
         passed[rows[through]] += 1
         reason[rows] = np.where(through, _said(last, choice), _reasons(last, choice))
         weight[rows] *= 1.0 if choice.weight is None else choice.weight
         score = np.full(n, np.nan)
         score[rows] = choice.score
         return Choice(
-            rows[choice.order[first]],
+            rows[choice.order[left]],
             score,
-            count=int(taken.sum()),
             reason=reason.tolist(),
             weight=weight,
             columns={"steps_passed": passed},
-            unit=None if choice.unit is None else choice.unit[first],
+            unit=None if choice.unit is None else choice.unit[left],
         )
 
 

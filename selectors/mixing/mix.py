@@ -6,15 +6,18 @@ remainders. A source that has too few rows, or a cap, gives what it can; the oth
 proportion to their shares (`redeal`).
 
 The temperature form, p_s proportional to n_s^(1/T) with n_s the rows of a source, is that of
-multilingual pre-training: T = 1 leaves the sources as they are, a large T makes them equal.
+multilingual pre-training: T = 1 leaves the sources as they are, a large T makes them equal, a small
+one prefers the largest. A share too small for a float counts as the smallest, not as 0.
 
-Without a budget, `counts` are taken as they are; otherwise as many rows as the shares allow before
+Without a budget, `counts` say how many rows there are in all (a source gives more than its count
+only for what another lacks, see `redeal`); otherwise it is as many rows as the shares allow before
 the first source runs out. With a budget, counts are shares too: what matters is their ratio.
 Shares are of rows; for a budget in tokens they hold as far as rows of the sources are alike in
 length. The order within a source is a seeded draw, or its quality.
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Literal, Self
 
 import numpy as np
@@ -29,6 +32,8 @@ from winnow.selectors.base import Choice, Column, Selector
 from winnow.selectors.columns import QUALITY, SOURCE
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
+
+_LEAST_SHARE = 1e-290  # what is divided by it must stay finite
 
 
 class MixParameters(Parameters):
@@ -48,7 +53,7 @@ class MixParameters(Parameters):
     caps: dict[str, int | float] = Field(
         default_factory=dict,
         description="Most that a source may give: a number of rows, or with a decimal point a share of "
-        "the budget (of all usable rows where there is none).",
+        "the budget, and at most of the usable rows (of these where there is no budget).",
     )
     cap: int | float | None = Field(None, description="The same for each source not named in caps.")
     redeal: bool = Field(
@@ -56,8 +61,8 @@ class MixParameters(Parameters):
     )
     repeat: float = Field(
         1.0, ge=1,
-        description="How much more a row may weigh where its source has too few for its share: as if "
-        "it stood up to this many times.",
+        description="How much more a row may weigh where its source has fewer rows than its share "
+        "(or cap) asks for: as if it stood up to this many times.",
     )  # fmt: skip
     within: Literal["random", "quality"] = Field(
         "random", description="Which rows of a source go first: a seeded draw, or the best."
@@ -104,13 +109,18 @@ class Mix(Selector[MixParameters]):
         names = sorted(set(pool[SOURCE.name]))
         source = pool.groups(SOURCE.name)
         sizes = np.bincount(source)
-        share = _shares(names, sizes, parameters)
-        capacity = _capacities(names, sizes, room, parameters)
-        capacity[share == 0] = 0
-        total = _total(share, capacity, parameters) if room is None else room
-        quota = deal(total, share, capacity)
-        if not parameters.redeal:
-            quota = np.minimum(deal(total, share, np.full(len(share), total)), capacity)
+        weights = _weights(names, sizes, parameters)
+        share = shares(weights)
+        caps = _caps(names, int(sizes.sum()) if room is None else room, parameters)
+        capacity = np.where(share > 0, np.minimum(sizes, caps), 0)
+        if room is not None:
+            total = room
+        elif parameters.counts is not None:
+            total = sum(parameters.counts.values())
+        else:
+            total = largest_total(weights, capacity.tolist())
+        asked = np.minimum(deal(total, share, np.full(len(share), total)), caps)
+        quota = deal(total, share, capacity) if parameters.redeal else np.minimum(asked, capacity)
         score = pool[QUALITY.name] if parameters.within == "quality" else _draws(pool)
         place = _places(source, score)
         last = capacity if parameters.redeal else quota
@@ -120,8 +130,7 @@ class Mix(Selector[MixParameters]):
         reason[place >= last[source]] = "over_quota"
         reason[capped] = "source_cap"
         reason[unwanted] = "source_not_wanted"
-        with np.errstate(invalid="ignore", divide="ignore"):
-            weight = np.clip(np.nan_to_num(total * share / quota, posinf=1.0), 1, parameters.repeat)
+        weight = np.clip(asked / sizes, 1, parameters.repeat)
         return Choice(
             order,
             score,
@@ -132,52 +141,53 @@ class Mix(Selector[MixParameters]):
         )
 
 
-def temperature_shares(sizes: NDArray[np.int64], temperature: float) -> NDArray[np.float64]:
-    """n_s^(1/T) / sum of them, for sizes (s,) of at least 1."""
-    logs = np.log(sizes) / temperature
-    scaled = np.exp(logs - logs.max())  # a small temperature would overflow
-    shares: NDArray[np.float64] = scaled / scaled.sum()
-    return shares
-
-
-def _shares(
+def _weights(
     names: list[str], sizes: NDArray[np.int64], parameters: MixParameters
-) -> NDArray[np.float64]:
+) -> list[Fraction]:
+    """What the shares are in proportion to, as exact as it was given."""
     mapping: Mapping[str, float] | None = parameters.weights or parameters.counts
-    if mapping is None:
-        return temperature_shares(sizes, parameters.temperature or 1.0)
-    _check_known("weights" if parameters.weights else "counts", mapping, names)
-    given = np.array([float(mapping.get(name, 0)) for name in names])
-    if not given.any():
-        raise UsageError("weights: no source that is there has more than 0")
-    given = given / given.max()
-    shares: NDArray[np.float64] = given / given.sum()
-    return shares
+    if mapping is not None:
+        _check_known("weights" if parameters.weights else "counts", mapping, names)
+        weights = [Fraction(str(mapping.get(name, 0))) for name in names]
+        if not any(weights):
+            raise UsageError("weights: no source that is there has more than 0")
+        return weights
+    temperature = parameters.temperature or 1.0
+    if temperature == 1:
+        return [Fraction(size) for size in sizes.tolist()]
+    powers = (sizes / sizes.max()) ** (1 / temperature)
+    return [Fraction(power) for power in np.maximum(powers, _LEAST_SHARE).tolist()]
 
 
-def _capacities(
-    names: list[str], sizes: NDArray[np.int64], room: int | None, parameters: MixParameters
-) -> NDArray[np.int64]:
-    """What each source can give."""
+def shares(weights: Sequence[Fraction]) -> NDArray[np.float64]:
+    """weights / sum of them; above 0 where the weight is."""
+    whole = sum(weights)
+    found = np.array([float(weight / whole) for weight in weights])
+    return np.where([weight > 0 for weight in weights], np.maximum(found, _LEAST_SHARE), 0.0)
+
+
+def largest_total(weights: Sequence[Fraction], capacity: Sequence[int]) -> int:
+    """The largest whole number of which no source's share is above its capacity (0: it is left out)."""
+    whole = sum(weights)
+    limits = [
+        whole * room // weight for weight, room in zip(weights, capacity, strict=True) if room
+    ]
+    return int(min(limits, default=0))
+
+
+def _caps(names: list[str], whole: int, parameters: MixParameters) -> NDArray[np.int64]:
+    """Most rows that each source may give, of `whole`."""
     _check_known("caps", parameters.caps, names)
-    whole = int(sizes.sum()) if room is None else room
-    limits = []
-    for name, size in zip(names, sizes.tolist(), strict=True):
-        cap = parameters.caps.get(name, parameters.cap)
-        if isinstance(cap, float):
-            cap = int(cap * whole + 1e-9)  # 0.29 of 100 is a little below 29
-        limits.append(size if cap is None else min(size, cap))
-    return np.array(limits, dtype=np.int64)
-
-
-def _total(
-    share: NDArray[np.float64], capacity: NDArray[np.int64], parameters: MixParameters
-) -> int:
-    """How many rows there are in all where no budget says so."""
-    if parameters.counts is not None:
-        return sum(parameters.counts.values())
-    able = capacity > 0
-    return int((capacity[able] / share[able]).min() + 1e-9) if able.any() else 0
+    given = [parameters.caps.get(name, parameters.cap) for name in names]
+    return np.array(
+        [
+            np.iinfo(np.int64).max if cap is None
+            else int(Fraction(str(cap)) * whole) if isinstance(cap, float)
+            else min(cap, np.iinfo(np.int64).max)
+            for cap in given
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
 
 
 def _draws(pool: Pool) -> NDArray[np.float64]:

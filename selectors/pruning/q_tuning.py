@@ -18,7 +18,7 @@ a = (low + high) / 2, r = |Q2 u Q4| / n, then low = a where r is below the wante
 Quantiles are interpolated linearly. The corners are those of the last a that was tried (our reading).
 What is missing then is filled up from the other rows by
 
-    |PPL_n - Ent_n|, largest first,
+    |PPL_n - Ent_n|, largest first (the score),
 
 where _n is min-max scaling to [0, 1] over the pool. These rows are the `supplement`; perplexity and
 entropy go together in real data, so that much of a selection can be supplement: a note in the log says
@@ -65,7 +65,7 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.schema import column
 from winnow.selectors.base import Choice, Column, Selector
 from winnow.selectors.columns import TOKEN_ENTROPIES, TOKEN_LOGPROBS
-from winnow.selectors.logprobs import check_logprobs
+from winnow.selectors.logprobs import check_entropies, check_logprobs
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
 
@@ -125,7 +125,7 @@ class QTuning(Selector[QTuningParameters]):
                    null="the row has no tokens"),
             column("keep_reason", pa.string(), "What the row is kept as where it is: Q2, Q4, supplement "
                    "or small_pool.", null="the row is not in the order"),
-            column("token_keep", pa.list_(pa.bool_()), "Which tokens of the answer count in the loss; "
+            column("token_keep", pa.large_list(pa.bool_()), "Which tokens of the answer count in the loss; "
                    "the others stay in the input.", null="the row is not in the order"),
         ]
     )  # fmt: skip
@@ -152,7 +152,7 @@ class QTuning(Selector[QTuningParameters]):
             corner = np.isin(quadrant, (Q2, Q4))
             order = rows[np.lexsort((-score[rows], ~corner[rows]))]
             count = max(int(corner.sum()), wanted)
-            _tell(pool, int(corner.sum()), wanted)
+            _tell(pool, int(corner.sum()), count if room is None else wanted)
         if room is None:
             order = order[:count]
         kept_as = np.full(len(pool), None, dtype=object)
@@ -280,8 +280,8 @@ def _masks(
     flags = np.ones(len(logprobs.values), dtype=bool)
     in_pruned = np.repeat(kept & (quadrant == Q2), logprobs.lengths)
     flags[in_pruned] = lowest_tokens(Ragged(sign * scores, mine.offsets), parameters.r_token)
-    return pa.ListArray.from_arrays(
-        pa.array(logprobs.offsets, pa.int32()), pa.array(flags), mask=pa.array(~kept)
+    return pa.LargeListArray.from_arrays(  # a pool can have more tokens than int32 counts
+        pa.array(logprobs.offsets, pa.int64()), pa.array(flags), mask=pa.array(~kept)
     )
 
 
@@ -306,14 +306,15 @@ def _checked(pool: Pool) -> tuple[Ragged, Ragged]:
             f"{TOKEN_LOGPROBS.name} {logprobs.lengths[at]}; both must hold one for each token"
         )
     check_logprobs(pool, TOKEN_LOGPROBS.name)
+    check_entropies(pool, TOKEN_ENTROPIES.name)
     return logprobs, entropies
 
 
-def _tell(pool: Pool, corner: int, wanted: int) -> None:
-    """How much of the selection lies outside Q2 and Q4."""
-    filled = max(wanted - corner, 0)
-    share = filled / wanted if wanted else 0.0
-    text = f"q_tuning: {share:.0%} of {max(wanted, corner)} rows are supplement, outside Q2 and Q4"
+def _tell(pool: Pool, corner: int, chosen: int) -> None:
+    """How much of the selection lies outside Q2 and Q4. `chosen`: its rows, for a budget in tokens
+    about."""
+    share = max(chosen - corner, 0) / max(chosen, 1)
+    text = f"q_tuning: {share:.0%} of {chosen} selected rows are supplement, outside Q2 and Q4"
     if share > 0.5:
         text = (
             f"warning: {text}; perplexity and entropy go together here, and the choice is mostly the "

@@ -23,6 +23,16 @@ def verdicts(pool: Pool) -> NDArray[np.int8]:
     return _coded(pool, VERDICT, _VERDICTS).astype(np.int8)
 
 
+def verdict_reasons(pool: Pool) -> NDArray[np.object_]:
+    """(n,) wrong, unjudged or no_verdict; None for a row judged correct. Raises UsageError."""
+    verdict = verdicts(pool)
+    reason = np.full(len(pool), None, dtype=object)
+    reason[verdict == WRONG] = "wrong"
+    reason[verdict == UNJUDGED] = "unjudged"
+    reason[[given is None for given in pool[VERDICT.name]]] = "no_verdict"
+    return reason
+
+
 def origins(pool: Pool) -> NDArray[np.int64]:
     """(n,) places in `ORIGINS`, -1 where a row has none. Raises UsageError."""
     return _coded(pool, ORIGIN, {**{name: at for at, name in enumerate(ORIGINS)}, None: -1})
@@ -84,3 +94,9 @@ def by_turns(
 def unset(reason: NDArray[np.object_]) -> NDArray[np.bool_]:
     """Where no reason stands yet."""
     return np.fromiter((r is None for r in reason), bool, len(reason))
+
+
+def add_reason(reason: NDArray[np.object_], where: NDArray[np.bool_], code: str) -> None:
+    """Say `code` of these rows, but for those of which something is said: what is wrong with a row
+    itself goes before what is wrong with its prompt."""
+    reason[where & unset(reason)] = code

@@ -7,10 +7,12 @@
   most, its first one where several are equal; the answer with most votes wins. Of answers with equally
   many votes the one wins that the scorers, in their order, name first (`ties = first_seen`, as the
   authors' code does) or a drawn one (`seeded`). Where several scorers all disagree one of their votes
-  is drawn, in either case.
+  is drawn, in either case. A score of `missing_score` is none: it gets no vote from that scorer.
 - weighted_majority: where there is no reference: answers whose final answer (`extracted`) is the same
   stand together, the group with the largest sum of rewards wins, and of it the top_k answers by reward
-  are kept.
+  are kept. The same are answers that differ by white space, invisible characters, closing marks or the
+  form of a plain number (1,000.0 and 1000), and single letters of either case, with or without
+  brackets (choices). Where that leaves nothing, there is no answer (reason `no_answer`).
 - correct_top_k: where there are verdicts: the top_k answers by reward of those judged correct.
 
 Argmax and vote are the rejection sampling of open-instruct (Tulu 3, arXiv 2411.15124; code). There
@@ -29,10 +31,11 @@ votes has a seed; a scorer's choices do not depend on how many scorers went befo
 before the reference enters, belongs to argmax and vote, as in open-instruct.
 
 Under a budget the prompts come in a seeded order, first the best of each, then the second: never the
-prompts that score high.
+prompts that score high. The score is the number of votes with vote, else the reward.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Literal, Self
 
 import numpy as np
@@ -40,9 +43,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from winnow.pipeline.clean.normalise import canonical, is_blank
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.schema import column
-from winnow.pipeline.verify.audit_readings import identity, key
+from winnow.pipeline.verify.audit_readings import MAX_LENGTH, identity, key
 from winnow.selectors.base import Choice, Column, Selector
 from winnow.selectors.columns import (
     COMPLETION,
@@ -58,14 +62,13 @@ from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
 from winnow.selectors.response.answers import (
     GOLD,
-    UNJUDGED,
-    WRONG,
+    add_reason,
     by_turns,
     origins,
     places,
     sizes,
     unset,
-    verdicts,
+    verdict_reasons,
 )
 
 
@@ -81,6 +84,11 @@ class BestOfNParameters(Parameters):
     ties: Literal["first_seen", "seeded"] = Field(
         "first_seen",
         description="Vote: which of the answers with equally many votes (first_seen: open-instruct's).",
+    )
+    missing_score: float | None = Field(
+        None,
+        description="Vote: the score that stands for none; -1 with open-instruct's judge. null, the "
+        "default: every score counts, since a reward model may well give -1.",
     )
     vote_weight: Literal["reward", "sigmoid"] = Field(
         "reward", description="weighted_majority: what an answer's vote weighs."
@@ -183,13 +191,19 @@ def _set_aside(
 ) -> NDArray[np.object_]:
     """(n,) why a row does not compete, None where it does."""
     reason = np.full(len(pool), None, dtype=object)
-    if parameters.rule == "correct_top_k":
-        verdict = verdicts(pool)
-        reason[verdict == WRONG] = "wrong"
-        reason[verdict == UNJUDGED] = "unjudged"
-    elif parameters.rule == "weighted_majority":
-        reason[[text is None for text in pool[EXTRACTED.name]]] = "no_answer"
+    if parameters.reference == "excluded":
+        reason[gold] = "reference"
+    match parameters.rule:
+        case "correct_top_k":
+            reason = np.where(unset(reason), verdict_reasons(pool), reason)
+        case "weighted_majority":
+            nothing = [text is None or final_answer(text) is None for text in pool[EXTRACTED.name]]
+            add_reason(reason, np.array(nothing, dtype=bool), "no_answer")
+        case "vote":
+            missing = _matrix(pool, pool[SCORES.name]) == _missing(parameters)
+            add_reason(reason, missing.all(axis=1), "no_score")
     drawn = sizes(prompts, ~gold)
+    alike = np.zeros(len(pool), dtype=bool)
     if parameters.drops_identical:
         first = np.full(int(prompts.max()) + 1, -1, dtype=np.int64)
         order = np.flatnonzero(~gold)[::-1]
@@ -199,10 +213,9 @@ def _set_aside(
             (f >= 0 and texts[i] == texts[f] for i, f in enumerate(first[prompts].tolist())),
             bool, len(pool),
         )  # fmt: skip
-        reason[(sizes(prompts, same & ~gold) == drawn) & (drawn >= 2)] = "identical"
-    reason[drawn < parameters.min_candidates] = "few_candidates"
-    if parameters.reference == "excluded":
-        reason[gold] = "reference"
+        alike = (sizes(prompts, same & ~gold) == drawn) & (drawn >= 2)
+    add_reason(reason, drawn < parameters.min_candidates, "few_candidates")
+    add_reason(reason, alike, "identical")
     return reason
 
 
@@ -213,16 +226,17 @@ def _votes(
     first, then by votes."""
     scores: Ragged = pool[SCORES.name]
     matrix = _matrix(pool, scores)[rows]
+    missing = matrix == _missing(parameters)
     if parameters.prefer == "highest":
         matrix = -matrix
+    matrix = np.where(missing, np.inf, matrix)
     prompts, number = np.unique(group, return_inverse=True)
-    ballots = np.empty((len(prompts), matrix.shape[1]), dtype=np.int64)  # entries of `rows`
+    ballots = np.full((len(prompts), matrix.shape[1]), -1)  # entries of `rows`, -1: no vote
     for scorer in range(matrix.shape[1]):
-        favourite = np.flatnonzero(places(number, matrix[:, scorer]) == 0)
+        favourite = np.flatnonzero((places(number, matrix[:, scorer]) == 0) & ~missing[:, scorer])
         ballots[number[favourite], scorer] = favourite
-    agreeing = (ballots[:, :, None] == ballots[:, None, :]).sum(
-        axis=2
-    )  # votes for each ballot's row
+    agreeing = (ballots[:, :, None] == ballots[:, None, :]).sum(axis=2)  # votes for a ballot's row
+    agreeing[ballots < 0] = 0
     most = agreeing.max(axis=1, keepdims=True)
     # Each of several answers with most votes stands on equally many ballots, so a draw among those
     # ballots is a draw among the answers.
@@ -231,12 +245,17 @@ def _votes(
     disagree = most[:, 0] == 1
     at = np.where(disagree | (parameters.ties == "seeded"), drawn, first)
     winner = ballots[np.arange(len(prompts)), at]
-    votes = np.bincount(ballots.ravel(), minlength=len(rows)).astype(np.float64)
+    votes = np.bincount(ballots[ballots >= 0], minlength=len(rows)).astype(np.float64)
     lost = np.ones(len(rows))
     lost[winner] = 0.0
     score = np.full(len(pool), np.nan)
     score[rows] = votes
     return score, (lost, -votes)
+
+
+def _missing(parameters: BestOfNParameters) -> float:
+    """The score that stands for none; NaN, which equals nothing, where there is no such."""
+    return np.nan if parameters.missing_score is None else parameters.missing_score
 
 
 def _matrix(pool: Pool, scores: Ragged) -> NDArray[np.float64]:
@@ -248,6 +267,17 @@ def _matrix(pool: Pool, scores: Ragged) -> NDArray[np.float64]:
             f"one from each scorer, in all rows (row {pool.ids[0]}: {lengths[0]})"
         )
     return scores.values.reshape(len(scores), -1)
+
+
+def final_answer(text: str) -> Fraction | str | None:
+    """Equal for texts that give the same answer; None where they show none."""
+    text = canonical(text)
+    if is_blank(text):
+        return None
+    if len(text) > MAX_LENGTH:  # `key` reads no further
+        return text
+    found = key(text, fold=False)
+    return identity(found) if found else None
 
 
 def _majority(
@@ -272,7 +302,7 @@ def _majority(
     numbers: dict[tuple[int, object], int] = {}
     answer = np.array(
         [
-            numbers.setdefault((g, identity(key(texts[i], fold=False))), len(numbers))
+            numbers.setdefault((g, final_answer(texts[i])), len(numbers))
             for g, i in zip(group.tolist(), rows.tolist(), strict=True)
         ],
         dtype=np.int64,

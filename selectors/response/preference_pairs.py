@@ -8,15 +8,16 @@ Each prompt gives a pair, a chosen answer and a rejected one, by their rewards r
 - max_min_p    max_min with r - length_penalty * characters in place of r.
 
 Answers with equal rewards make no pair, prompts with fewer than min_answers answers none. The margin,
-r of the chosen less r of the rejected, is kept.
+r of the chosen less r of the rejected, is kept. The score is r.
 
 Faults of the original that are not here. Its max_random takes the first answer of the prompt (the
 second where the first is the best): ours is drawn. Its max_min_p puts the two sides in the order of
 the raw rewards in the end, which can turn the pair round: here the penalised ones decide everywhere,
 and the margin is theirs.
 
-Not in the original, our additions: `min_margin`; `different_text` (two answers that are one text but
-for white space and Unicode form make no pair, whatever a noisy reward says); `correctness`: the chosen
+Not in the original, our additions: `min_margin`; `different_text`, on unless it is switched off (two
+answers that are one text but for white space and Unicode form make no pair, whatever a noisy reward
+says); `correctness`: the chosen
 answer is the best by reward of those judged correct, and the rejected one is picked (worst, best or
 drawn, as the mode says) among those judged wrong. Verdicts then stand above rewards: the margin may be
 0 or less unless min_margin says otherwise. And `pairs`: a prompt's second pair is made in the same
@@ -42,14 +43,12 @@ from winnow.selectors.columns import COMPLETION, PROMPT_ID, REWARD, VERDICT, but
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
 from winnow.selectors.response.answers import (
-    CORRECT,
-    UNJUDGED,
-    WRONG,
+    add_reason,
     by_turns,
     places,
     sizes,
     unset,
-    verdicts,
+    verdict_reasons,
 )
 
 
@@ -64,14 +63,15 @@ class PreferencePairsParameters(Parameters):
         0.0, ge=0, description="Least difference of the two rewards; 0: any above 0. Ours."
     )
     min_answers: int = Field(
-        2,
+        4,
         ge=2,
-        description="Answers with a reward that a prompt needs (the authors: all K that were drawn, "
-        "4 in their script, 8 by default in their code).",
+        description="Answers with a reward that a prompt needs. The authors: all K that were drawn, 4 "
+        "in their script (the default here), 8 by default in their code.",
     )
     pairs: int = Field(1, ge=1, description="Pairs of a prompt (the authors' 1).")
     different_text: bool = Field(
-        True, description="Make no pair of two answers with the same text. Ours."
+        True,
+        description="Make no pair of two answers with the same text. Ours; the authors do not look.",
     )
     correctness: bool = Field(
         False, description="Chosen answers must be judged correct and rejected ones wrong. Ours."
@@ -116,15 +116,15 @@ class PreferencePairs(Selector[PreferencePairsParameters]):
         reward = _rewards(pool, parameters)
         n = len(pool)
         can_win, can_lose = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
-        reason = np.full(n, "not_paired", dtype=object)
+        reason = np.full(n, None, dtype=object)
         if parameters.correctness:
-            verdict = verdicts(pool)
-            can_win, can_lose = verdict == CORRECT, verdict == WRONG
-            reason[verdict == UNJUDGED] = "unjudged"
+            reason = verdict_reasons(pool)
+            can_win, can_lose = unset(reason), reason == "wrong"
+            reason[can_lose] = None  # what a rejected answer must be
         enough = sizes(prompts, np.ones(n, dtype=bool)) >= parameters.min_answers
-        reason[sizes(prompts, can_win) == 0] = "no_correct"
-        reason[sizes(prompts, can_lose) == 0] = "no_wrong"
-        reason[~enough] = "few_answers"
+        add_reason(reason, ~enough, "few_answers")
+        add_reason(reason, sizes(prompts, can_lose) == 0, "no_wrong")
+        add_reason(reason, sizes(prompts, can_win) == 0, "no_correct")
         free = enough  # rows that may still be paired
         partner = np.full(n, -1, dtype=np.int64)  # the rejected row of each chosen one
         turn = np.zeros(n, dtype=np.int64)
@@ -136,13 +136,14 @@ class PreferencePairs(Selector[PreferencePairsParameters]):
             if number == 0:
                 at = np.full(int(prompts.max()) + 1, -1)
                 at[prompts[chosen]] = np.where(unset(fault), -1, np.arange(len(fault)))
-                told = (at[prompts] >= 0) & (reason == "not_paired")
+                told = (at[prompts] >= 0) & unset(reason)
                 reason[told] = fault[at[prompts][told]]
             chosen, rejected = chosen[unset(fault)], rejected[unset(fault)]
             partner[chosen] = rejected
             turn[chosen] = number
             free &= np.isin(prompts, prompts[chosen])
             free[chosen] = free[rejected] = False
+        add_reason(reason, np.ones(n, dtype=bool), "not_paired")
         chosen = np.flatnonzero(partner >= 0)
         return _choice(pool, prompts, reward, chosen, partner[chosen], turn, reason, parameters)
 

@@ -9,9 +9,10 @@ prompt the first success in this order is the target:
     3. gold
 
 One row per prompt and no prompt lost, where each has its reference; a prompt without one and without
-a success has no target (reason `no_target`). The judge is whatever made the verdicts: equal final
-answers for mathematics, unit tests for code, a model for open questions. Paraphrases are judged too,
-since the reference stood in their prompt.
+a success has no target (its rows keep their own reasons, a note in the log counts such prompts). The
+score is 2 for a success of the model, 1 for a paraphrase's, 0 for the reference. The judge is whatever
+made the verdicts: equal final answers for mathematics, unit tests for code, a model for open
+questions. Paraphrases are judged too, since the reference stood in their prompt.
 
 Not stated in the paper, our choice. A paraphrase that is the reference but for white space (and
 Unicode form) is gold: the reference is taken in its place. Of several right answers of the model (the
@@ -38,16 +39,15 @@ from winnow.selectors.logprobs import check_logprobs
 from winnow.selectors.parameters import NoParameters
 from winnow.selectors.pool import Pool
 from winnow.selectors.response.answers import (
-    CORRECT,
     GOLD,
     MODEL,
     ORIGINS,
     PARAPHRASE,
-    WRONG,
     blank,
     origins,
     places,
-    verdicts,
+    unset,
+    verdict_reasons,
 )
 
 
@@ -75,10 +75,9 @@ class S3ft(Selector[NoParameters]):
 
     def choose(self, pool: Pool, room: int | None, parameters: NoParameters) -> Choice:
         prompts = pool.groups(PROMPT_ID.name)
-        origin, verdict = origins(pool), verdicts(pool)
+        origin, reason = origins(pool), verdict_reasons(pool)
         copies, empty = _copies(pool, prompts, origin), blank(pool)
-        success = ~empty & ((origin == GOLD) | ((verdict == CORRECT) & ~copies))
-        reason = np.where(verdict == WRONG, "wrong", "unjudged").astype(object)
+        success = ~empty & ((origin == GOLD) | (unset(reason) & ~copies))
         reason[copies] = "copies_gold"
         reason[empty] = "empty"
 
@@ -89,12 +88,11 @@ class S3ft(Selector[NoParameters]):
         chosen = np.full(int(prompts.max()) + 1, -1, dtype=np.int64)
         chosen[prompts[target]] = origin[target]
         reason[rows] = np.where(origin[rows] == chosen[prompts[rows]], "not_best", "not_needed")
-        reason[chosen[prompts] < 0] = "no_target"
         names = np.array(ORIGINS, dtype=object)
         reason[target] = names[origin[target]]
         tag = np.full(len(pool), None, dtype=object)
         tag[target] = names[origin[target]]
-        _tell(pool, origin[target])
+        _tell(pool, origin[target], int((chosen < 0).sum()))
         return Choice(
             pool.rng("prompts").permutation(target),
             np.where(success, float(GOLD) - origin, np.nan),
@@ -121,8 +119,10 @@ def _logprobs(pool: Pool) -> NDArray[np.float64]:
     return np.where(np.isnan(values), -np.inf, values)
 
 
-def _tell(pool: Pool, origin: NDArray[np.int64]) -> None:
+def _tell(pool: Pool, origin: NDArray[np.int64], without: int) -> None:
     if len(origin):
         shares = np.bincount(origin, minlength=len(ORIGINS)) / len(origin)
         told = ", ".join(f"{name} {share:.1%}" for name, share in zip(ORIGINS, shares, strict=True))
         pool.progress.note(f"s3ft: {len(origin)} targets: {told}")
+    if without:
+        pool.progress.note(f"s3ft: {without} prompts have no target: no success and no reference")

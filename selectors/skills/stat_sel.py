@@ -7,8 +7,9 @@ training questions of that skill are drawn. Multiplicity is kept: a skill missin
 is drawn for 40 times, and a training question weighs as much as it was drawn.
 
 Where validation questions bring `step_scores` (a process reward model's), only the difficult ones
-count: the last step at most tau1, or the mean at most tau1, or an earlier step at most tau2. One
-without scores counts.
+count: the last step at most tau1, or the mean at most tau1, or an earlier step at most tau2. Where
+they bring a `pass_rate`, which takes a reference, it stands in for the scores as those of a single
+step would (our reading): difficult if at most tau1. One without either counts.
 
 The paper's text says 5 draws, its algorithm box 3; the text's is the default. Not stated, our
 choice: the draws for one question and skill are distinct training questions, all there are where
@@ -32,7 +33,8 @@ from pydantic import Field
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.schema import column
 from winnow.selectors.base import Choice, Column, Selector
-from winnow.selectors.columns import MISSING_SKILLS, SKILLS, STEP_SCORES, but
+from winnow.selectors.columns import MISSING_SKILLS, PASS_RATE, SKILLS, STEP_SCORES, but
+from winnow.selectors.difficulty.checks import SLACK, rates
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
 
@@ -47,8 +49,8 @@ class StatSelParameters(Parameters):
         "The paper's text; its algorithm box has 3.",
     )  # fmt: skip
     tau1: float = Field(
-        0.85, description="A question is difficult if its last or mean step score is at most this. "
-        "Paper.",
+        0.85, description="A question is difficult if its last or mean step score (or pass rate) is "
+        "at most this. Paper.",
     )  # fmt: skip
     tau2: float = Field(0.7, description="Or if an earlier step's score is at most this. Paper.")
     max_per_skill: int | None = Field(
@@ -73,8 +75,12 @@ class StatSel(Selector[StatSelParameters]):
         [
             column("draws", pa.int64(), "How often the training question was drawn.",
                    null="a validation question"),
-            column("drawn_for", pa.list_(pa.string()), "Missing skills that it was drawn for.",
+            column("drawn_for", pa.list_(pa.string()), "The missing skill of each of these draws.",
                    null="not drawn"),
+            column("from_question_id", pa.list_(pa.string()), "row_id of the validation question of "
+                   "each of them.", null="not drawn"),
+            column("draw_index", pa.list_(pa.int64()), "Which draw each of them was for its question "
+                   "and skill, from 0.", null="not drawn"),
             column("difficult", pa.bool_(), "Whether the validation question is difficult.",
                    null="a training question"),
             column("uncovered", pa.list_(pa.string()), "Missing skills of this difficult question "
@@ -87,6 +93,7 @@ class StatSel(Selector[StatSelParameters]):
             but(SKILLS, nulls=True),
             but(MISSING_SKILLS, nulls=True),
             but(STEP_SCORES, optional=True, nulls=True),
+            but(PASS_RATE, optional=True, nulls=True),
         )
 
     def choose(self, pool: Pool, room: int | None, parameters: StatSelParameters) -> Choice:
@@ -102,11 +109,6 @@ class StatSel(Selector[StatSelParameters]):
         _tell(pool, drawn, {s: len(q) for s, q in wanted.items() if s not in trained})
         if not hard.any():
             pool.progress.note("stat_sel: no difficult validation question, so nothing is drawn")
-        drawn_for: list[list[str] | None] = [None] * n
-        pairs = np.unique(drawn.row * len(drawn.skills) + drawn.skill)
-        for pair in pairs.tolist():
-            row, skill = divmod(pair, len(drawn.skills))
-            drawn_for[row] = [*(drawn_for[row] or ()), drawn.skills[skill]]
         reason = [
             ("question" if h else "not_difficult") if a
             else None if t
@@ -122,7 +124,7 @@ class StatSel(Selector[StatSelParameters]):
             weight=times.astype(np.float64),
             columns={
                 "draws": pa.array(times, pa.int64(), mask=asks),
-                "drawn_for": drawn_for,
+                **_each_draw(pool, drawn, times),
                 "difficult": pa.array(hard, pa.bool_(), mask=~asks),
                 "uncovered": [
                     [s for s in labels or () if s not in trained] if h else None
@@ -152,12 +154,13 @@ def is_difficult(step_scores: Ragged, tau1: float = 0.85, tau2: float = 0.7) -> 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """One entry per draw: the training `row`, the difficult `question`, and the number of the skill
-    in `skills`."""
+    """One entry per draw: the training `row`, the difficult `question`, the number of the skill in
+    `skills`, and which draw for this question and skill it was (`index`, from 0)."""
 
     row: NDArray[np.int64]
     question: NDArray[np.int64]
     skill: NDArray[np.int64]
+    index: NDArray[np.int64]
     skills: list[str]
 
     def per_skill(self) -> dict[str, int]:
@@ -179,19 +182,19 @@ def draw(
     skill has random numbers of its own, so that one more skill changes no draw of another.
     """
     skills = sorted(set(wanted) & set(trained))
-    rows, questions, numbers = ([np.zeros(0, np.int64)] for _ in range(3))
+    found = [np.zeros((4, 0), np.int64)]
     for number, skill in enumerate(skills):
         rng = pool.rng("stat_sel", skill)
         asked, there = wanted[skill], trained[skill]
         picks = _distinct(rng, len(asked), len(there), draws)
-        row, question = there[picks].ravel(), np.repeat(asked, picks.shape[1])
-        if most is not None and len(row) > most:
-            stay = np.sort(rng.permutation(len(row))[:most])
-            row, question = row[stay], question[stay]
-        rows.append(row)
-        questions.append(question)
-        numbers.append(np.full(len(row), number))
-    return Draws(np.concatenate(rows), np.concatenate(questions), np.concatenate(numbers), skills)
+        place, index = np.indices(picks.shape)
+        drawn = np.stack([there[picks], asked[place], np.full_like(picks, number), index])
+        drawn = drawn.reshape(4, -1)
+        if most is not None and drawn.shape[1] > most:
+            drawn = drawn[:, np.sort(rng.permutation(drawn.shape[1])[:most])]
+        found.append(drawn)
+    rows, questions, numbers, indices = np.concatenate(found, axis=1)
+    return Draws(rows, questions, numbers, indices, skills)
 
 
 def _distinct(rng: np.random.Generator, times: int, of: int, k: int) -> NDArray[np.int64]:
@@ -207,18 +210,28 @@ def _distinct(rng: np.random.Generator, times: int, of: int, k: int) -> NDArray[
 
 
 def _hard(pool: Pool, parameters: StatSelParameters) -> NDArray[np.bool_]:
-    if not pool.has(STEP_SCORES.name):
-        return np.ones(len(pool), dtype=bool)
+    """Which questions are difficult, those of which nothing is known too."""
+    hard = np.ones(len(pool), dtype=bool)
+    if pool.has(STEP_SCORES.name):
+        scores = _step_scores(pool)
+        found = is_difficult(scores, parameters.tau1, parameters.tau2)
+        hard = found | (scores.lengths == 0)
+    if pool.has(PASS_RATE.name):
+        rate = rates(pool, PASS_RATE.name)
+        hard = np.where(np.isnan(rate), hard, rate <= parameters.tau1 + SLACK)
+    return hard
+
+
+def _step_scores(pool: Pool) -> Ragged:
     scores: Ragged = pool[STEP_SCORES.name]
-    unusable = np.flatnonzero(~np.isfinite(scores.values))
-    if len(unusable):
-        row = int(np.searchsorted(scores.offsets, unusable[0], "right")) - 1
+    odd = np.flatnonzero(~((scores.values >= -SLACK) & (scores.values <= 1 + SLACK)))  # NaN too
+    if len(odd):
+        row = int(np.searchsorted(scores.offsets, odd[0], "right")) - 1
         raise UsageError(
-            f"row {pool.ids[row]!r}: {STEP_SCORES.name}: holds a score that is no number"
+            f"row {pool.ids[row]!r}: {STEP_SCORES.name}: holds {scores.values[odd[0]]:.6g}, but the "
+            "score of a step lies between 0 and 1"
         )
-    hard: NDArray[np.bool_] = is_difficult(scores, parameters.tau1, parameters.tau2)
-    without: NDArray[np.bool_] = scores.lengths == 0
-    return np.logical_or(hard, without)
+    return scores
 
 
 def _labels(pool: Pool, of: Column, parameters: StatSelParameters) -> list[list[str] | None]:
@@ -259,6 +272,21 @@ def _order_of_first_draw(pool: Pool, drawn: NDArray[np.int64]) -> NDArray[np.int
     rows, first = np.unique(shuffled, return_index=True)
     order: NDArray[np.int64] = rows[np.argsort(first)]
     return order
+
+
+def _each_draw(pool: Pool, drawn: Draws, times: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Skill, question and index of the draws of each row, in this order; null where it has none."""
+    order = np.lexsort((drawn.index, drawn.question, drawn.skill, drawn.row))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(times)]), pa.int32())
+    values = {
+        "drawn_for": pa.array(drawn.skills, pa.string()).take(pa.array(drawn.skill[order])),
+        "from_question_id": pa.array(pool.ids, pa.string()).take(pa.array(drawn.question[order])),
+        "draw_index": pa.array(drawn.index[order]),
+    }
+    mask = pa.array(times == 0)
+    return {
+        name: pa.ListArray.from_arrays(offsets, each, mask=mask) for name, each in values.items()
+    }
 
 
 def _tell(pool: Pool, drawn: Draws, uncovered: dict[str, int]) -> None:

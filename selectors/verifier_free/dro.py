@@ -16,17 +16,20 @@ The reward of an answer is
 
 with l_j(masked) the log-probability after the masked reasoning (`reference_logprobs_masked`; where
 the table has no such column, `reference_logprobs_alone`, which is no reasoning at all), |y| the
-length of the reference and |y_i| that of the answer's own final answer (`answer_tokens`; where there
-is none, the length part is left out).
+length of the reference and |y_i| that of the answer's own final answer (`answer_tokens`, as
+`winnow features --need reference` gives it; where there is none, the length part is left out).
+
+The score is the prompt's key, max_j sigma_j; R3 is a column of its own.
 
 Not stated in the paper's text, our choice: rho = 10, k = 50, tail = 25, b = 1; the worst rho % are
 rounded up to whole tokens, at least one; the standard deviation has n below, so that one answer gives
 0; the share that is dropped or carried over is rounded down; which prompts are carried over is a
-seeded draw; w is the identity, w(sigma) = sigma (the paper only asks that it increases).
+seeded draw; w(sigma) = sigma, or its square (`spread_weight`; the paper only asks that w increases).
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +49,7 @@ from winnow.selectors.columns import (
     REFERENCE_RANKS,
     but,
 )
+from winnow.selectors.logprobs import check_logprobs
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool, Ragged
 from winnow.selectors.verifier_free.reference import check_filled, checked, row_of
@@ -68,6 +72,9 @@ class DroParameters(Parameters):
         10.0, ge=0, le=100, description="Share of the previous set's prompts that stay, %. Paper."
     )
     b: float = Field(1.0, ge=0, description="Weight of the length part of R3. Ours.")
+    spread_weight: Literal["identity", "square"] = Field(
+        "identity", description="w in R3: sigma, or its square (the variance). Ours."
+    )
     whole_prompts: bool = Field(
         False,
         description="Whether a budget never divides the answers of a prompt; it can then stay unspent "
@@ -138,7 +145,7 @@ class Dro(Selector[DroParameters]):
             columns={
                 "hardness": hard[group],
                 "reflection": key[group],
-                "r3": _rewards(pool, logprobs, sigmas, parameters.b),
+                "r3": _rewards(pool, logprobs, sigmas, parameters),
             },
         )
 
@@ -223,12 +230,15 @@ def _carried(pool: Pool, group: NDArray[np.int64], prompts: int, share: float) -
     return carried
 
 
-def _rewards(pool: Pool, logprobs: Ragged, sigmas: Ragged, b: float) -> NDArray[np.float64]:
+def _rewards(
+    pool: Pool, logprobs: Ragged, sigmas: Ragged, parameters: DroParameters
+) -> NDArray[np.float64]:
     """R3 of each answer; NaN where it has nothing to compare with."""
     names = (REFERENCE_LOGPROBS_MASKED.name, REFERENCE_LOGPROBS_ALONE.name)
     name = next((n for n in names if pool.has(n)), None)
     if name is None:
         return np.full(len(pool), np.nan)
+    check_logprobs(pool, name)
     masked: Ragged = pool[name]
     there = masked.lengths > 0
     _refuse(pool, there & (masked.lengths != logprobs.lengths), name,
@@ -236,11 +246,13 @@ def _rewards(pool: Pool, logprobs: Ragged, sigmas: Ragged, b: float) -> NDArray[
     compared = np.full(len(logprobs.values), np.nan)
     compared[np.repeat(there, logprobs.lengths)] = masked.values
     compared[~np.isfinite(compared)] = np.nan
-    gain = Ragged(sigmas.values * (logprobs.values - compared), logprobs.offsets).sums()
+    weights = sigmas.values if parameters.spread_weight == "identity" else sigmas.values**2
+    gain = Ragged(weights * (logprobs.values - compared), logprobs.offsets).sums()
     if not pool.has(ANSWER_TOKENS.name):
         return gain
     own = pool[ANSWER_TOKENS.name]
-    length = 1 - b * np.abs(logprobs.lengths - own) / logprobs.lengths
+    _refuse(pool, own < 0, ANSWER_TOKENS.name, "is below 0")
+    length = 1 - parameters.b * np.abs(logprobs.lengths - own) / logprobs.lengths
     reward: NDArray[np.float64] = gain + np.where(np.isnan(own), 0.0, length)
     return reward
 

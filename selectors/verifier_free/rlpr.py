@@ -16,21 +16,25 @@ scores is at least the threshold beta * mean, where the mean is
   whether a step counts in its own threshold: here it starts at the first mean, and a step counts.
 
 Where the released code and the paper differ: the code leaves out the penalty where a score is
-exactly 0, the paper does not, and neither do we (`penalty_at_zero`). Not stated, our choice: words
-are separated by runs of whitespace and underscores; a source's multiplier multiplies its threshold;
-the source of a prompt is that of its first row by id; a reference is `guessable` from PR0 = 0.9 on.
+exactly 0, the paper does not, and neither do we (`penalty_at_zero`). Words are separated by spaces
+and underscores, as in the code, and by nothing else. Not stated, our choice: several of those are one
+separator; a source's multiplier multiplies its threshold; the source of a prompt is that of its first
+row by id; a reference is `guessable` from PR0 = 0.9 on; f is 1 throughout where the table has no
+`format_ok`, and 0 where it is null in a row, since nothing says that the form was kept.
 Thresholds are compared with a tolerance of 1e-12 of their size, so that prompts with equal sigmas
 and beta = 1 are all kept.
+
+A row has one reference. Of several valid ones give each answer that of the highest PR - PR0.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.schema import column
@@ -68,7 +72,7 @@ class RlprParameters(Parameters):
     )
     multipliers: dict[str, float] = Field(
         default_factory=dict,
-        description="Factor on the threshold of a source; 1 where it is not named.",
+        description="Factor, at least 0, on the threshold of a source; 1 where it is not named.",
     )
     format_weight: float = Field(
         0.1, ge=0, le=1, description="Weight of the format in the score; delta has the rest. Paper."
@@ -95,6 +99,13 @@ class RlprParameters(Parameters):
         description="Whether a budget never divides the answers of a prompt; it can then stay unspent "
         "by less than one prompt's answers.",
     )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        for name, factor in self.multipliers.items():
+            if factor < 0:
+                raise ValueError(f"multipliers: {name}: {factor} is below 0")
+        return self
 
 
 class Rlpr(Selector[RlprParameters]):
@@ -177,7 +188,7 @@ def repeats(text: str, words: int = 10, times: int = 10) -> bool:
     Time linear in the text: a word of such a passage itself stands that often, so only passages of
     frequent words are counted.
     """
-    found = text.replace("_", " ").split()
+    found = [word for word in text.replace("_", " ").split(" ") if word]
     least = words + times - 1  # words in the shortest such text
     if len(found) < least:
         return False
@@ -247,7 +258,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     form = np.ones(len(pool))
     if pool.has(FORMAT_OK.name):
-        form[[known is False for known in pool[FORMAT_OK.name]]] = 0.0
+        form[[known is not True for known in pool[FORMAT_OK.name]]] = 0.0
     score = (1 - parameters.format_weight) * delta + parameters.format_weight * form
     if pool.has(COMPLETION.name) and parameters.repetition_penalty:
         words, times = parameters.repetition_words, parameters.repetition_times

@@ -40,7 +40,7 @@ def test_numbers_are_rows_and_fractions_shares() -> None:
     assert read_budget(0.5) == Budget(0.5, "share")
     assert read_budget(None) is None
     assert read_budget(np.int64(1)) == Budget(1, "rows")
-    assert read_budget(np.float32(0.5)) == Budget(0.5, "share")
+    assert read_budget(np.float64(0.5)) == Budget(0.5, "share")
     with pytest.raises(UsageError, match="budget of True"):
         read_budget(True)
 

@@ -92,11 +92,14 @@ def run(rows: pa.Table, *steps: dict[str, Any], **more: Any) -> list[dict[str, A
 def test_each_step_sees_what_the_one_before_selected() -> None:
     found = run(table(), {"name": "best"}, {"name": "pairs", "budget": 3})
     assert [r["reason"] for r in found] == (
-        ["1:best:bad"] * 2 + ["1:best:not_chosen"] * 6 + ["2:pairs:pair"] * 2 + ["not_chosen"] * 2
+        ["1:best:bad"] * 2
+        + ["1:best:not_chosen"] * 6
+        + ["2:pairs:pair"] * 2
+        + ["2:pairs:budget"] * 2
     )
     assert [r["selected"] for r in found] == [False] * 8 + [True, True, False, False]
-    assert [r["rank"] for r in found] == [None] * 8 + [0, 1, 2, 3]
-    assert [r["steps_passed"] for r in found] == [0] * 8 + [2] * 4
+    assert [r["rank"] for r in found] == [None] * 8 + [0, 1, None, None]
+    assert [r["steps_passed"] for r in found] == [0] * 8 + [2, 2, 1, 1]
     assert [r["score"] for r in found] == [None] * 8 + [0.5] * 4
 
 
@@ -115,6 +118,16 @@ def test_the_budget_of_a_step_is_of_what_it_sees() -> None:
     assert {r["reason"] for r in found[2:6]} == {"1:best:budget"}
 
 
+def test_a_row_cut_by_the_last_step_says_so() -> None:
+    found = run(table(), {"name": "mix"}, {"name": "best", "budget": 3})
+    assert [r["reason"] for r in found[2:]] == ["2:best:budget"] * 7 + ["selected"] * 3
+    found = run(table(), {"name": "mix"}, {"name": "best"})
+    assert [r["reason"] for r in found[2:]] == ["2:best:not_chosen"] * 6 + ["selected"] * 4
+    found = run(table(), {"name": "mix"}, {"name": "best", "budget": 3}, budget=2)
+    assert [r["reason"] for r in found[2:]] == ["budget"] * 8 + ["selected"] * 2
+    assert [r["steps_passed"] for r in found] == [1] * 2 + [2] * 10
+
+
 def test_the_budget_of_the_whole_replaces_the_last_one() -> None:
     steps: list[dict[str, Any]] = [{"name": "best"}, {"name": "pairs", "budget": 2}]
     assert sum(r["selected"] for r in run(table(), *steps, budget=4)) == 4
@@ -130,7 +143,7 @@ def test_a_budget_in_tokens_within() -> None:
     assert [r["row_id"] for r in found if r["selected"]] == ["r009", "r011"]
     found = run(rows, {"name": "mix"}, {"name": "best", "budget": "25tok"})
     assert [r["row_id"] for r in found if r["selected"]] == ["r009", "r011"]
-    assert found[10]["rank"] is not None and found[10]["rank"] > 1
+    assert found[10]["rank"] is None and found[10]["reason"] == "2:best:budget"
     found = run(rows, {"name": "mix"}, {"name": "best", "budget": "25tok"}, budget=2)
     assert [r["row_id"] for r in found if r["selected"]] == ["r010", "r011"]
     with pytest.raises(UsageError, match="no column 'n_tokens'"):

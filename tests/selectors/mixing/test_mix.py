@@ -2,14 +2,18 @@
 
 import math
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.estimate.quotas import deal
+from winnow.selectors.mixing.mix import largest_total, shares
 from winnow.selectors.run import select
 
 
@@ -57,6 +61,16 @@ class TestShares:
         for source, power in powers.items():
             assert row[source] == pytest.approx(power / math.fsum(powers.values()))
 
+    def test_a_small_temperature_leaves_no_source_unwanted(self) -> None:
+        rows = run(pool(a=40, b=4, c=1), temperature=0.001, budget=42)
+        assert Counter(r["source"] for r in rows if r["selected"])["a"] == 40
+        assert Counter(r["reason"] for r in rows) == {"selected": 42, "budget": 3}
+        assert all(r["share"] > 0 for r in rows)
+        assert counts(pool(a=2, b=2), weights={"a": 1e-320, "b": 1e300}, budget=3) == {
+            "b": 2,
+            "a": 1,
+        }
+
     def test_the_sources_as_they_are(self) -> None:
         assert counts(pool(a=80, b=20), budget=10) == {"a": 8, "b": 2}
         assert counts(pool(a=80, b=20)) == {"a": 80, "b": 20}
@@ -97,6 +111,8 @@ class TestScarcity:
         assert counts(table, cap=0.29, budget=100) == {"a": 29, "b": 29}
         assert counts(table, cap=12, caps={"b": 1.0}, budget=40) == {"a": 12, "b": 28}
         assert counts(table, caps={"a": 0}) == {"b": 100}
+        assert counts(table, caps={"a": 0.25}) == {"a": 50, "b": 50}  # of the 200 usable rows
+        assert counts(pool(a=20, b=20), caps={"a": 0.25}, budget=100) == {"a": 10, "b": 20}
         reasons = Counter(r["reason"] for r in run(table, cap=12, budget=40))
         assert reasons == {"selected": 24, "source_cap": 176}
 
@@ -106,6 +122,17 @@ class TestScarcity:
             rows = run(table, weights={"a": 1, "b": 1}, budget=40, repeat=repeat)
             assert {r["weight"] for r in rows if r["selected"] and r["source"] == "a"} == {weight}
             assert {r["weight"] for r in rows if r["selected"] and r["source"] == "b"} == {1}
+
+    def test_no_row_weighs_more_where_rows_are_enough(self) -> None:
+        found = run(pool(a=6, b=20), weights={"a": 0.5, "b": 0.5}, budget=5, repeat=2.0)
+        assert {r["weight"] for r in found if r["selected"]} == {1}
+
+    def test_a_cap_is_no_lack_of_rows(self) -> None:
+        table = pool(a=5, b=100)
+        rows = run(table, weights={"a": 1, "b": 1}, budget=40, repeat=9.0, caps={"a": 10})
+        assert {r["weight"] for r in rows if r["selected"] and r["source"] == "a"} == {2}
+        rows = run(table, weights={"a": 1, "b": 1}, budget=40, repeat=9.0, caps={"a": 3})
+        assert {r["weight"] for r in rows if r["selected"]} == {1}
 
 
 class TestWithin:
@@ -146,6 +173,28 @@ class TestWithin:
 def test_what_makes_no_sense_is_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run(pool(a=3, b=3), **parameters)
+
+
+SIZES = st.lists(st.integers(1, 10**7), min_size=1, max_size=8)
+
+
+@given(SIZES)
+@example([252_908, 217_450, 223_967, 374_029])
+def test_sources_as_they_are_are_whole(sizes: list[int]) -> None:
+    weights = [Fraction(size) for size in sizes]
+    assert largest_total(weights, sizes) == sum(sizes)
+    assert deal(sum(sizes), shares(weights), np.array(sizes)).tolist() == sizes
+
+
+@given(st.data(), SIZES)
+def test_the_largest_total_is_exact(data: st.DataObject, sizes: list[int]) -> None:
+    weights = [data.draw(st.integers(1, 10**6)) for _ in sizes]
+    total = largest_total([Fraction(w) for w in weights], sizes)
+
+    def fits(rows: int) -> bool:
+        return all(rows * w <= size * sum(weights) for w, size in zip(weights, sizes, strict=True))
+
+    assert fits(total) and not fits(total + 1)
 
 
 @settings(deadline=None, max_examples=60)

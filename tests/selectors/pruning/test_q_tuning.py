@@ -330,6 +330,22 @@ def test_the_share_of_the_supplement_is_told(
     assert ("100% of 40" if warns else "5% of 40") in notes.lines[0]
 
 
+def test_the_note_counts_the_selection_and_not_all_corner_rows() -> None:
+    notes = Notes()
+    rows = TableRows(table([[-1.0]] * 10, [[1.0]] * 10))  # all in Q4
+    for budget, count in ((3, 3), (None, 10)):
+        select_rows(
+            QTuning(), rows, parameters={}, budget=read_budget(budget), seed=0, columns={},
+            progress=notes,
+        )  # fmt: skip
+        assert f"0% of {count} selected rows" in notes.lines[-1]
+
+
+def test_masks_may_hold_more_tokens_than_int32_counts() -> None:
+    found = select("q_tuning", table([[-1.0]] * 10, [[1.0]] * 10))
+    assert found.schema.field("token_keep").type == pa.large_list(pa.bool_())
+
+
 def test_the_reachable_share_falls_with_the_correlation() -> None:
     # Measured for 20,000 rows with log-perplexity and entropy jointly normal: 0.48, 0.31, 0.19, 0.09.
     rng = np.random.default_rng(2)
@@ -351,6 +367,10 @@ def test_tokens_must_match() -> None:
     with pytest.raises(UsageError, match="row r0003: token_entropies holds 2 numbers.*1"):
         choose(logprobs, entropies)
     entropies[3] = [1.0]
+    entropies[4] = [-0.5]
+    with pytest.raises(UsageError, match="row r0004: token_entropies holds -0.5.*at least 0"):
+        choose(logprobs, entropies)
+    entropies[4] = [-1e-7]
     logprobs[5] = [1.0]
     with pytest.raises(UsageError, match="row r0005: token_logprobs holds 1"):
         choose(logprobs, entropies)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.selectors.response.answers import Row, choose, column, prompt_turns, selected, table
 from winnow.pipeline.errors import UsageError
+from winnow.selectors.response.best_of_n import final_answer
 
 REWARD = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 ROWS = st.fixed_dictionaries(
@@ -19,7 +20,7 @@ ROWS = st.fixed_dictionaries(
         "reward": REWARD,
         "scores": st.lists(REWARD, min_size=3, max_size=3),
         "verdict": st.sampled_from(["correct", "wrong", "unjudged"]),
-        "extracted": st.sampled_from(["1", " 1.0 ", "2", "two", None]),
+        "extracted": st.sampled_from(["1", " 1.0 ", "2", "two", "", None]),
         "origin": st.sampled_from(["model", "model", "model", "gold", None]),
     }
 )
@@ -113,7 +114,7 @@ def test_weighted_majority(rows: list[Row], parameters: dict[str, Any], weight: 
     for prompt, mine in candidates(rows, parameters | {"drops": False}).items():
         groups: dict[Any, list[tuple[str, float]]] = {}
         for name, row in mine:
-            if row["extracted"] is not None:
+            if row["extracted"]:
                 groups.setdefault(values[row["extracted"]], []).append((name, row["reward"]))
         if not groups:
             assert kept(found, rows, prompt) == []
@@ -214,6 +215,37 @@ def test_rewards_stand_above_counts() -> None:
     assert choose("best_of_n", rows, rule="weighted_majority")["b"]["reason"] == "no_answer"
 
 
+def test_an_answer_that_shows_nothing_wins_no_vote() -> None:
+    rows = drawn(0.9, 0.9, 0.9, 0.9, 0.1)
+    for row, answer in zip(rows, ("", " \n", "\u200b", "$$", "0"), strict=True):
+        row["extracted"] = answer
+    found = choose("best_of_n", rows, rule="weighted_majority")
+    assert column(found, "reason") == ["no_answer"] * 4 + ["selected"]
+
+
+def test_what_is_the_same_final_answer() -> None:
+    for one, other in ((" 1,000.0", "1000."), ("(a)", "A"), ("x  +\u200b 1", "x + 1")):
+        assert final_answer(one) == final_answer(other)
+    for one, other in (("ab", "AB"), ("1", "-1"), ("y" * 3000 + "1", "y" * 3000 + "2")):
+        assert final_answer(one) != final_answer(other)
+
+
+def test_a_missing_score_is_no_vote() -> None:
+    # The second scorer gave a no score; what it likes least is b.
+    scores = [[0.9, -1.0], [0.1, 0.2], [0.2, 0.5]]
+    rows = [{"scores": s, "completion": str(s)} for s in scores]
+    found = choose("best_of_n", rows, rule="vote", prefer="lowest", missing_score=-1)
+    assert selected(found) == ["b"] and column(found, "score") == [0, 2, 0]
+    found = choose("best_of_n", rows, rule="vote", prefer="lowest")
+    assert column(found, "score") == [1, 1, 0]
+    # A scorer that says nothing of a prompt has no vote in it, a row without scores gets none.
+    scores = [[-1.0, -1.0], [-1.0, 0.2], [-1.0, 0.5]]
+    rows = [{"scores": s, "completion": str(s)} for s in scores]
+    found = choose("best_of_n", rows, rule="vote", missing_score=-1)
+    assert column(found, "reason") == ["no_score", "not_best", "selected"]
+    assert column(found, "score") == [None, 0, 1]
+
+
 def test_rewards_below_nothing_cannot_be_added_up() -> None:
     rows = [r | {"extracted": "1"} for r in drawn(0.4, -0.1)]
     with pytest.raises(UsageError, match="row b: reward is -0.1.*vote_weight=sigmoid"):
@@ -227,6 +259,12 @@ def test_reasons_of_correct_top_k() -> None:
         row["verdict"] = verdict
     found = choose("best_of_n", rows, rule="correct_top_k")
     assert column(found, "reason") == ["not_best", "selected", "wrong", "unjudged"]
+    found = choose("best_of_n", rows, rule="correct_top_k", min_candidates=5)
+    assert column(found, "reason") == ["few_candidates"] * 2 + ["wrong", "unjudged"]
+    for row in rows:
+        row["completion"] = "x"
+    found = choose("best_of_n", rows, rule="correct_top_k", drop_identical=True)
+    assert column(found, "reason") == ["identical"] * 2 + ["wrong", "unjudged"]
 
 
 def test_a_budget_does_not_prefer_prompts_that_score_high() -> None:

@@ -29,6 +29,11 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
+def pairs(rows: list[Row], **parameters: Any) -> dict[str, Row]:
+    """With two answers enough, unless something else is said."""
+    return choose("preference_pairs", rows, **({"min_answers": 2} | parameters))
+
+
 def literal(rows: list[Row], p: dict[str, Any]) -> dict[str, list[tuple[str, str, float]]]:
     """Pairs (chosen, rejected, margin) of each prompt."""
     named = list(zip(table(rows)["row_id"].to_pylist(), rows, strict=True))
@@ -76,7 +81,7 @@ def literal(rows: list[Row], p: dict[str, Any]) -> dict[str, list[tuple[str, str
 def test_the_definition(rows: list[Row], parameters: dict[str, Any], seed: int) -> None:
     if parameters["mode"] == "max_min_p":
         parameters = parameters | {"length_penalty": 0.125}
-    found = choose("preference_pairs", rows, seed=seed, **parameters)
+    found = pairs(rows, seed=seed, **parameters)
     wanted = literal(rows, parameters)
     turns = prompt_turns(seed, len(wanted))
     ordered = sorted(
@@ -100,83 +105,92 @@ def answers(*rewards: float, **more: Any) -> list[Row]:
 
 def test_modes() -> None:
     rows = answers(0.5, 3.0, 1.0, 2.0)
-    assert selected(choose("preference_pairs", rows)) == ["b", "a"]
-    assert selected(choose("preference_pairs", rows, mode="max_max")) == ["b", "d"]
-    assert column(choose("preference_pairs", rows), "margin") == [2.5, 2.5, None, None]
+    assert selected(pairs(rows)) == ["b", "a"]
+    assert selected(pairs(rows, mode="max_max")) == ["b", "d"]
+    assert column(pairs(rows), "margin") == [2.5, 2.5, None, None]
 
 
 def test_a_random_answer_is_drawn_and_not_the_first() -> None:
     rows = answers(0.5, 3.0, 1.0, 2.0)
-    picks = [
-        selected(choose("preference_pairs", rows, mode="max_random", seed=s)) for s in range(60)
-    ]
+    picks = [selected(pairs(rows, mode="max_random", seed=s)) for s in range(60)]
     assert {pick[0] for pick in picks} == {"b"}
     counts = [sum(pick[1] == name for pick in picks) for name in "acd"]
     assert all(count > 8 for count in counts), counts
-    first = selected(choose("preference_pairs", rows, mode="max_random", seed=1))
-    assert first == selected(choose("preference_pairs", rows, mode="max_random", seed=1))
+    first = selected(pairs(rows, mode="max_random", seed=1))
+    assert first == selected(pairs(rows, mode="max_random", seed=1))
 
 
 def test_the_penalised_rewards_decide_the_order_too() -> None:
     # Raw: b above a. With 0.01 a character: a = 1.0 - 0.01 against b = 1.5 - 1.0.
     rows = [{"reward": 1.0, "completion": "x"}, {"reward": 1.5, "completion": "y" * 100}]
-    assert selected(choose("preference_pairs", rows)) == ["b", "a"]
-    found = choose("preference_pairs", rows, mode="max_min_p", length_penalty=0.01)
+    assert selected(pairs(rows)) == ["b", "a"]
+    found = pairs(rows, mode="max_min_p", length_penalty=0.01)
     assert selected(found) == ["a", "b"]
     assert found["a"]["margin"] == pytest.approx(0.49)
     assert column(found, "score") == pytest.approx([0.99, 0.5])
 
 
 def test_equal_rewards_make_no_pair() -> None:
-    found = choose("preference_pairs", answers(1.0, 1.0, 1.0))
+    found = pairs(answers(1.0, 1.0, 1.0))
     assert column(found, "reason") == ["equal_rewards"] * 3
     # the best two are equal, whatever comes after
-    found = choose("preference_pairs", answers(1.0, 1.0, 0.0), mode="max_max")
+    found = pairs(answers(1.0, 1.0, 0.0), mode="max_max")
     assert column(found, "reason") == ["equal_rewards"] * 3
 
 
 def test_a_margin_is_met_from_its_value_on() -> None:
     rows = answers(1.0, 0.5)
-    assert selected(choose("preference_pairs", rows, min_margin=0.5)) == ["a", "b"]
-    found = choose("preference_pairs", rows, min_margin=0.51)
+    assert selected(pairs(rows, min_margin=0.5)) == ["a", "b"]
+    found = pairs(rows, min_margin=0.51)
     assert column(found, "reason") == ["small_margin"] * 2
 
 
 def test_one_text_makes_no_pair() -> None:
     rows = [{"reward": 1.0, "completion": "yes "}, {"reward": 0.0, "completion": " yes"}]
-    assert column(choose("preference_pairs", rows), "reason") == ["same_text"] * 2
-    assert selected(choose("preference_pairs", rows, different_text=False)) == ["a", "b"]
+    assert column(pairs(rows), "reason") == ["same_text"] * 2
+    assert selected(pairs(rows, different_text=False)) == ["a", "b"]
 
 
 def test_too_few_answers() -> None:
     rows = [*answers(1.0, 0.0, 0.5), *answers(1.0, prompt_id="q")]
-    found = choose("preference_pairs", rows)
+    found = pairs(rows)
     assert column(found, "reason") == ["selected", "selected", "not_paired", "few_answers"]
-    found = choose("preference_pairs", rows, min_answers=4)
-    assert column(found, "reason") == ["few_answers"] * 4
+    assert column(pairs(rows, min_answers=4), "reason") == ["few_answers"] * 4
+    # the authors' K
+    assert column(choose("preference_pairs", rows), "reason") == ["few_answers"] * 4
+    assert selected(choose("preference_pairs", answers(1.0, 0.0, 0.5, 0.2))) == ["a", "b"]
 
 
 def test_verdicts_stand_above_rewards() -> None:
     rows = answers(3.0, 1.0, 0.5, 2.0)
     for row, verdict in zip(rows, ("wrong", "correct", "correct", "unjudged"), strict=True):
         row["verdict"] = verdict
-    found = choose("preference_pairs", rows, correctness=True)
+    found = pairs(rows, correctness=True)
     assert selected(found) == ["b", "a"] and found["a"]["margin"] == -2.0
     assert column(found, "reason") == ["selected", "selected", "not_paired", "unjudged"]
-    found = choose("preference_pairs", rows, correctness=True, min_margin=0.1)
+    found = pairs(rows, correctness=True, min_margin=0.1)
     assert column(found, "reason") == ["small_margin"] * 3 + ["unjudged"]
     rows[0]["verdict"] = "unjudged"
-    assert set(column(choose("preference_pairs", rows, correctness=True), "reason")) == {"no_wrong"}
+    found = pairs(rows, correctness=True)
+    assert column(found, "reason") == ["unjudged", "no_wrong", "no_wrong", "unjudged"]
     for row in rows:
         row["verdict"] = "wrong"
-    assert set(column(choose("preference_pairs", rows, correctness=True), "reason")) == {
-        "no_correct"
-    }
+    assert set(column(pairs(rows, correctness=True), "reason")) == {"no_correct"}
+
+
+def test_what_is_wrong_with_a_row_goes_before_what_is_wrong_with_its_prompt() -> None:
+    rows = answers(1.0, 0.0, 0.5)
+    for row, verdict in zip(rows, ("wrong", "unjudged", None), strict=True):
+        row["verdict"] = verdict
+    found = pairs(rows, correctness=True)
+    assert column(found, "reason") == ["no_correct", "unjudged", "no_verdict"]
+    found = pairs(rows, correctness=True, min_answers=4)
+    assert column(found, "reason") == ["few_answers", "unjudged", "no_verdict"]
 
 
 def test_further_pairs_are_made_of_what_is_left() -> None:
     rows = answers(1.0, 2.0, 3.0, 4.0, 5.0)
-    found = choose("preference_pairs", rows, pairs=9)
+    found = pairs(rows, pairs=9)
     assert selected(found) == ["e", "a", "d", "b"]
     assert found["c"]["reason"] == "not_paired"
     assert column(found, "pair_id") == ["e", "d", None, "d", "e"]
@@ -185,20 +199,20 @@ def test_further_pairs_are_made_of_what_is_left() -> None:
 def test_a_prompt_that_gave_no_pair_is_not_drawn_for_again() -> None:
     rows = answers(1.0, 1.0, 0.0)
     for seed in range(12):
-        once = selected(choose("preference_pairs", rows, mode="max_random", seed=seed))
-        again = selected(choose("preference_pairs", rows, mode="max_random", seed=seed, pairs=9))
+        once = selected(pairs(rows, mode="max_random", seed=seed))
+        again = selected(pairs(rows, mode="max_random", seed=seed, pairs=9))
         assert once == again
 
 
 def test_a_budget_takes_both_sides_or_none() -> None:
     rows = [r for i in range(10) for r in answers(i, -i - 1.0, prompt_id=f"p{i}")]
-    found = choose("preference_pairs", rows, budget=5)
+    found = pairs(rows, budget=5)
     taken = selected(found)
     assert len(taken) == 4
     assert taken[0] == found[taken[1]]["pair_id"] and taken[2] == found[taken[3]]["pair_id"]
-    picks = {tuple(selected(choose("preference_pairs", rows, budget=6, seed=s))) for s in range(5)}
+    picks = {tuple(selected(pairs(rows, budget=6, seed=s))) for s in range(5)}
     assert len(picks) == 5
-    widest = choose("preference_pairs", rows, budget=6, prefer="margin")
+    widest = pairs(rows, budget=6, prefer="margin")
     assert [widest[r]["margin"] for r in selected(widest)] == [19.0, 19.0, 17.0, 17.0, 15.0, 15.0]
 
 
@@ -207,4 +221,4 @@ def test_a_budget_takes_both_sides_or_none() -> None:
 )
 def test_a_penalty_that_would_not_be_used_is_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="length_penalty"):
-        choose("preference_pairs", answers(1.0, 0.0), **parameters)
+        pairs(answers(1.0, 0.0), **parameters)

@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 
 from tests.selectors.response.answers import Row, choose, column, selected, table
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.progress import Silent
+from winnow.selectors.registry import get_selector
+from winnow.selectors.rows import TableRows
+from winnow.selectors.run import select_rows
 
 
 def row(origin: str, verdict: str | None = None, text: str = "text", **more: Any) -> Row:
@@ -59,9 +63,10 @@ def test_the_definition(rows: list[Row], seed: int) -> None:
     targets = {t[0]: t[1] for t in wanted.values() if t is not None}
     assert {name: found[name]["target_origin"] for name in selected(found)} == targets
     assert {name for name in found if found[name]["target_origin"]} == set(targets)
-    for name, one in found.items():
-        prompt = rows[list(found).index(name)]["prompt_id"]
-        assert (one["reason"] == "no_target") == (wanted[prompt] is None)
+    for row_, one in zip(rows, found.values(), strict=True):
+        if row_["origin"] != "gold" and row_["completion"].strip() and not one["selected"]:
+            wrong = {"correct": None, None: "no_verdict"}.get(row_["verdict"], row_["verdict"])
+            assert wrong is None or one["reason"] in (wrong, "copies_gold")
 
 
 def test_first_success_in_order() -> None:
@@ -110,10 +115,28 @@ def test_the_likeliest_of_several_right_answers() -> None:
 
 
 def test_without_reference_and_success_there_is_no_target() -> None:
-    rows = [row("model", "wrong"), row("paraphrase", "unjudged", "b")]
+    rows = [row("model", "wrong"), row("paraphrase", "unjudged", "b"), row("model", None, "c")]
     found = choose("s3ft", rows)
-    assert column(found, "reason") == ["no_target", "no_target"]
-    assert column(found, "target_origin") == [None, None]
+    assert column(found, "reason") == ["wrong", "unjudged", "no_verdict"]
+    assert column(found, "target_origin") == [None] * 3
+
+
+def test_the_note_counts_prompts_without_a_target() -> None:
+    told: list[str] = []
+
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    rows = [row("model", "wrong"), row("model", "wrong", prompt_id="q"), row("gold", prompt_id="r")]
+    select_rows(
+        get_selector("s3ft"), TableRows(table(rows)), parameters={}, budget=None, seed=0, columns={},
+        progress=Notes(),
+    )  # fmt: skip
+    assert told == [
+        "s3ft: 1 targets: model 0.0%, paraphrase 0.0%, gold 100.0%",
+        "s3ft: 2 prompts have no target: no success and no reference",
+    ]
 
 
 def test_the_verdict_on_the_reference_does_not_matter() -> None:

@@ -45,7 +45,7 @@ def run(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     names: dict[str, Any] = {"skills": None, "missing_skills": None}
     names |= {name: None for row in rows for name in row}
-    types = {"step_scores": pa.list_(pa.float64())}
+    types = {"step_scores": pa.list_(pa.float64()), "pass_rate": pa.float64()}
     table = pa.table(
         {
             "row_id": [f"r{at:03d}" for at in range(len(rows))],
@@ -151,6 +151,16 @@ class TestDraws:
         reasons = [r["reason"] for r in found]
         assert reasons == ["selected", "selected", "skill_not_missing", "no_skills", "question"]
 
+    def test_each_draw_is_told(self) -> None:
+        found, _ = run([trained("b", "a"), trained("b"), trained("c"), asked("a", "b"), asked("b")])
+        assert found[0]["drawn_for"] == ["a", "b", "b"]
+        assert found[0]["from_question_id"] == ["r003", "r003", "r004"]
+        assert found[1]["from_question_id"] == ["r003", "r004"]
+        draws = zip(found[0]["draw_index"][1:], found[1]["draw_index"], strict=True)
+        assert found[0]["draw_index"][0] == 0 and all({a, b} == {0, 1} for a, b in draws)
+        for name in ("drawn_for", "from_question_id", "draw_index"):
+            assert found[2][name] is found[3][name] is None
+
     def test_every_question_of_a_skill_is_drawn_equally_often(self) -> None:
         wanted = {"a": np.arange(4000)}
         there = {"a": np.arange(4000, 4008)}
@@ -243,11 +253,27 @@ def test_a_label_that_is_null_is_refused() -> None:
         run([trained("a"), {"skills": ["a", None]}])
 
 
-def test_a_score_that_is_no_number_is_refused() -> None:
-    with pytest.raises(
-        UsageError, match="row 'r001': step_scores: holds a score that is no number"
-    ):
-        run([asked("a", step_scores=[0.5]), asked("a", step_scores=[0.5, math.nan])])
+@pytest.mark.parametrize("score", [math.nan, -0.1, 1.5, math.inf])
+def test_a_score_outside_0_to_1_is_refused(score: float) -> None:
+    with pytest.raises(UsageError, match=f"row 'r001': step_scores: holds {score}, but"):
+        run([asked("a", step_scores=[0.5]), asked("a", step_scores=[0.5, score])])
+    run([asked("a", step_scores=[0.0, 1.0])])
+
+
+def test_a_pass_rate_stands_in_for_the_scores() -> None:
+    rows = [
+        trained("a") | {"pass_rate": 0.0},
+        asked("a", pass_rate=0.85, step_scores=[0.99]),
+        asked("a", pass_rate=0.875, step_scores=[0.1]),
+        asked("a", pass_rate=None, step_scores=[0.1]),
+        asked("a", pass_rate=None, step_scores=[0.99]),
+        asked("a", pass_rate=None),
+    ]
+    found, _ = run(rows)
+    assert [r["difficult"] for r in found] == [None, True, False, True, False, True]
+    assert [r["difficult"] for r in run(rows, tau1=0.9)[0]][1:3] == [True, True]
+    with pytest.raises(UsageError, match="row r000: pass_rate"):
+        run([asked("a", pass_rate=1.5)])
 
 
 @settings(deadline=None, max_examples=40)
@@ -272,3 +298,5 @@ def test_the_number_of_draws(
     for skills, row in zip(training, found, strict=False):
         assert set(row["drawn_for"] or ()) <= set(skills) & missing_somewhere
         assert row["selected"] == (row["draws"] > 0) == (row["drawn_for"] is not None)
+        for name in ("drawn_for", "from_question_id", "draw_index"):
+            assert len(row[name] or ()) == row["draws"]

@@ -127,6 +127,12 @@ class TestReward:
             del each["answer_tokens"]
         assert [row["r3"] for row in run(two)] == [3, 1]
 
+    def test_the_square_of_the_spread_can_weigh(self) -> None:
+        # sigma = 2; masked -4: w * 3 and w * -1.
+        two = [answer("a", [1], [v], reference_logprobs_masked=[-4.0]) for v in (-1.0, -5.0)]
+        assert [row["r3"] for row in run(two)] == [6, -2]
+        assert [row["r3"] for row in run(two, spread_weight="square")] == [12, -4]
+
     def test_without_masked_reasoning_the_bare_reference_stands_in(self) -> None:
         two = [
             answer("a", [1], [-1], reference_logprobs_alone=[-4.0]),
@@ -223,6 +229,18 @@ def test_a_budget_can_keep_prompts_whole() -> None:
         (answer("a", [1, 0]), "row 'r001': reference_ranks: holds 0; ranks count from 1"),
         (answer("a", [1, 1], [-1, 2]), "row r001: reference_logprobs holds 2"),
         (answer("b", [], []), "row 'r001': reference_ranks: is empty"),
+        (
+            answer("a", [1, 1], reference_logprobs_masked=[-1.0, 2.0]),
+            "row r001: reference_logprobs_masked holds 2",
+        ),
+        (
+            answer("a", [1, 1], reference_logprobs_alone=[0.5, -1.0]),
+            "row r001: reference_logprobs_alone holds 0.5",
+        ),
+        (
+            answer("a", [1, 1], reference_logprobs_masked=[-1.0, -1.0], answer_tokens=-1),
+            "row 'r001': answer_tokens: is below 0",
+        ),
         (
             answer("a", [1, 1], reference_logprobs_masked=[-1.0]),
             "row 'r001': reference_logprobs_masked: has another number of tokens",

@@ -58,9 +58,9 @@ def test_a_loss_of_probability_counts_as_none() -> None:
     assert row["delta"] == 0 and row["score"] == 0
 
 
-def test_format_is_right_where_nothing_is_said() -> None:
-    found = run(rows(scored(0.1, format_ok=None), scored(0.1, format_ok=False)))
-    assert [row["score"] for row in found] == [pytest.approx(0.1), 0]
+def test_format_is_right_only_where_a_row_says_so_or_none_does() -> None:
+    found = run(rows(*(scored(0.1, format_ok=form) for form in (True, None, False))))
+    assert [row["score"] for row in found] == [pytest.approx(0.1), 0, 0]
     assert run(rows(scored(0.1)))[0]["score"] == pytest.approx(0.1)
 
 
@@ -83,9 +83,15 @@ class TestRepetition:
         nine = " ".join(f"w{i}" for i in range(9))
         assert not repeats(" ".join(f"{nine} x{i}" for i in range(30)))
 
-    def test_underscores_separate_words(self) -> None:
+    def test_spaces_and_underscores_separate_words(self) -> None:
         assert repeats(self.text(10).replace(" ", "_"))
-        assert not repeats(self.text(10).replace(" ", "-"))
+        assert repeats(self.text(10).replace(" ", " _ "))
+        for other in "-\n\t":
+            assert not repeats(self.text(10).replace(" ", other))
+
+    def test_separators_are_no_words(self) -> None:
+        assert not repeats("name: " + "_" * 100)
+        assert not repeats(" " * 100)
 
     def test_one_word_over_and_over(self) -> None:
         assert repeats("no " * 19)
@@ -150,6 +156,8 @@ class TestFilter:
         assert run(table, multipliers={"y": 2.1})[-1]["reason"] == "low_std"
         with pytest.raises(UsageError, match="source 'z'; there are: x, y"):
             run(table, multipliers={"z": 1.0})
+        with pytest.raises(UsageError, match="multipliers: x: -0.5 is below 0"):
+            run(table, multipliers={"x": -0.5})
 
     def test_prompts_with_the_largest_sigma_come_first(self) -> None:
         table = rows(
@@ -222,7 +230,7 @@ def test_against_plain_loops(
     for at, (p, with_, alone, form) in enumerate(answers):
         pr = math.fsum(math.exp(v) for v in with_) / len(with_)
         pr0 = math.fsum(math.exp(v) for v in alone) / len(alone)
-        scores.append(0.9 * max(0.0, pr - pr0) + 0.1 * (form is not False))
+        scores.append(0.9 * max(0.0, pr - pr0) + 0.1 * (form is True))
         groups[p].append(at)
     sigma = {
         p: statistics.stdev([scores[i] for i in at]) if len(at) > 1 else 1.0
