@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 from winnow.pipeline.errors import UsageError
 
@@ -54,7 +54,7 @@ class Budget:
         return int(self.amount)
 
 
-def read_budget(budget: "Budget | str | int | float | None") -> Budget | None:
+def read_budget(budget: "Budget | str | float | SupportsIndex | None") -> Budget | None:
     """A budget as people write it: text, an int (numpy's too) for rows, a float for a share."""
     if budget is None or isinstance(budget, Budget):
         return budget

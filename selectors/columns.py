@@ -19,6 +19,7 @@ def but(column: Column, **changes: Any) -> Column:
 PROMPT_ID = Column(
     "prompt_id", "text", "Prompt that the row belongs to; rows of one prompt compete."
 )
+TASK_ID = Column("task_id", "text", "Task that the answer was judged for.")
 SOURCE = Column("source", "text", "Where the row came from.")
 CLASS = Column("class", "text", "Quality class of the row, such as expert or sub_optimal.")
 STEP = Column("step", "integer", "Training step that the row belongs to, from 1.")

@@ -26,9 +26,7 @@ def prop2diff_targets(
     leaves 0 where f = 0. Where no prompt ever fails all get 1 with cover and 0 without.
     Raises ValueError for a rate that is outside [0, 1] or NaN.
     """
-    f = np.asarray(fail_rate, np.float64)
-    if not ((f >= 0) & (f <= 1)).all():
-        raise ValueError("fail rates must be at least 0 and at most 1")
+    f = _shares(fail_rate)
     hardest = f.max(initial=0.0)
     share = f / hardest if hardest > 0 else np.zeros_like(f)
     targets = np.ceil(_positive("k_p", k_p) * share - _GUARD).astype(np.int64)
@@ -63,10 +61,22 @@ def stop_reason(
 
 def expected_trials(target: ArrayLike, fail_rate: ArrayLike) -> NDArray[np.float64]:
     """Answers that have to be drawn, in the mean, for `target` right ones: target / (1 - fail_rate);
-    infinite where no answer is ever right, 0 where none is wanted."""
-    wanted, f = np.asarray(target, np.float64), np.asarray(fail_rate, np.float64)
+    infinite where no answer is ever right, 0 where none is wanted.
+
+    Raises ValueError for a target that is negative or NaN, and for a rate that is outside [0, 1] or NaN.
+    """
+    wanted, f = np.asarray(target, np.float64), _shares(fail_rate)
+    if not (wanted >= 0).all():
+        raise ValueError("targets must be at least 0")
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(wanted == 0, 0.0, wanted / (1 - f))
+
+
+def _shares(fail_rate: ArrayLike) -> NDArray[np.float64]:
+    f = np.asarray(fail_rate, np.float64)
+    if not ((f >= 0) & (f <= 1)).all():
+        raise ValueError("fail rates must be at least 0 and at most 1")
+    return f
 
 
 def _positive(name: str, value: int) -> int:

@@ -1,5 +1,6 @@
 """How hard a task is for one policy: pass rates and the Beta posterior over them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,11 @@ def difficulty(
     With c correct, w wrong and t unjudged because truncated: pass_rate = c / (c + w),
     pass_rate_low = c / (c + w + t), posterior Beta(prior_alpha + c, prior_beta + w). Unjudged answers count in n
     and n_unjudged only. A row's key is (task, policy, template, sampler).
+
+    Raises ValueError for a prior that is not above 0 and finite.
     """
+    if not all(0 < p < math.inf for p in prior):
+        raise ValueError(f"prior {prior}: both must be above 0 and finite")
     drawn = pl.from_arrow(rollouts.select(["rollout_id", "policy", "template", "sampler",
                                            "finish_reason"]))  # fmt: skip
     judged = pl.from_arrow(verdicts.select(["rollout_id", "task_id", "verdict", "reward"]))

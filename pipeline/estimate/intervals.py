@@ -41,11 +41,14 @@ def wilson_interval(
 
 
 def beta_interval(alpha: ArrayLike, beta: ArrayLike, mass: float = CREDIBLE) -> Interval:
-    """Equal-tailed credible interval of Beta(alpha, beta). Raises ValueError unless 0 < mass < 1."""
+    """Equal-tailed credible interval of Beta(alpha, beta). Raises ValueError unless 0 < mass < 1, and
+    alpha and beta are above 0 and finite."""
     from scipy.special import betaincinv
 
     tail = (1 - _checked(mass)) / 2
     a, b = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
+    if not all(((x > 0) & np.isfinite(x)).all() for x in (a, b)):
+        raise ValueError("alpha and beta must be above 0 and finite")
     return np.asarray(betaincinv(a, b, tail)), np.asarray(betaincinv(a, b, 1 - tail))
 
 

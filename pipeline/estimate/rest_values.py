@@ -5,13 +5,16 @@ a label for every step on the way, as training data of a value or process reward
 (value model), `simple` (one solved path) and `process` (process reward model).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN = 1024  # reasoning distance of a node from which no judged answer is reached
+# Reasoning distance of a node from which no judged answer is reached. The authors' 1024 would limit
+# the depth of a tree.
+_UNKNOWN = math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +24,7 @@ class Tree:
     `parent` (n,): index of the parent, -1 for the root. `finished` (n,): the end of a solution was
     detected there. `value` (n,): what the search's value model said. `correct` (n,): whether the
     final answer of an end leaf is right, None where it is not judged; of other nodes it is not read.
+    Flags may be numpy's, or 1 and 0.
 
     Raises ValueError where the lists do not make such a tree.
     """
@@ -38,6 +42,8 @@ class Tree:
             not 0 <= parent < node for node, parent in enumerate(self.parent) if node
         ):
             raise ValueError("the root comes first (parent -1), each parent before its children")
+        if set(self.correct) - {True, False, None}:  # NaN for None would count as right
+            raise ValueError("correct holds something else than true, false and None")
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -96,7 +102,7 @@ def full_values(tree: Tree, *, end_gate: float = 0.9) -> StepValues:
     value[0] = 0.0
     for node in range(1, len(tree)):
         before = value[tree.parent[node]]
-        if m[node] < UNKNOWN and not np.isnan(before):
+        if m[node] < _UNKNOWN and not np.isnan(before):
             sign = 1 if right[node] else -1
             value[node] = max(0.0, before + (1 - before) * sign / m[node])
             samples.append(node)
@@ -149,9 +155,9 @@ def process_values(tree: Tree, *, end_gate: float = 0.9) -> StepValues:
     return StepValues(value, [node for node in range(1, len(tree)) if not np.isnan(value[node])])
 
 
-def _distances(tree: Tree, ends: Sequence[int]) -> tuple[list[int], list[bool]]:
+def _distances(tree: Tree, ends: Sequence[int]) -> tuple[list[float], list[bool]]:
     """The reasoning distance of each node, and whether a correct end leaf lies at or below it."""
-    m = [UNKNOWN] * len(tree)
+    m = [_UNKNOWN] * len(tree)
     right = [False] * len(tree)
     for leaf in ends:
         if tree.correct[leaf]:
@@ -159,9 +165,9 @@ def _distances(tree: Tree, ends: Sequence[int]) -> tuple[list[int], list[bool]]:
                 m[node] = min(m[node], 1 + steps)
                 right[node] = True
     for leaf in ends:
-        if tree.correct[leaf] is False:
+        if tree.correct[leaf] is not None and not tree.correct[leaf]:
             above = tree.path(leaf)
-            known = next((at for at, node in enumerate(above) if m[node] < UNKNOWN), None)
+            known = next((at for at, node in enumerate(above) if m[node] < _UNKNOWN), None)
             for node in above[:known] if known is not None else ():
                 m[node] = m[above[known or 0]]
     return m, right

@@ -96,7 +96,14 @@ def prior(members: int, children: int) -> float:
 def upper_bound(
     mean: float, prior: float, visits: int, parent_visits: int, *, c: float = 0.6
 ) -> float:
-    """UCB of the MCTS variant: Q + c p sqrt(ln N_parent / N), N = rewards received + 1."""
+    """UCB of the MCTS variant: Q + c p sqrt(ln N_parent / N), N = rewards received + 1.
+
+    Raises ValueError for visits below 1: no node has fewer by that count.
+    """
+    if visits < 1 or parent_visits < 1:
+        raise ValueError(
+            f"visits ({visits}) and parent_visits ({parent_visits}) must be at least 1"
+        )
     return mean + c * prior * math.sqrt(math.log(parent_visits) / visits)
 
 

@@ -10,8 +10,12 @@ Rows are prompts; `pool` says which set is chosen.
   with a single format failure among them is out, and so is one whose answers all failed so. `fail`
   counts format failures and truncated answers as wrong, which is what the shipped configuration
   amounts to. An answer that nobody could judge for another reason never counts as wrong.
+  `n_format_fail` is optional, and no stage of winnow counts it: without it format failures are in
+  n_wrong, as our verifiers judge them, and `apart` cannot tell them. `n_truncated` must be no part of
+  n_wrong; in the difficulty table it is not, for a truncated answer is never judged there.
   Demonstrations must be verified and at most `max_demonstration_tokens` long, where the table has
-  `demonstration_verdict` and `demonstration_tokens`.
+  `demonstration_verdict` and `demonstration_tokens`. Without the former a note says that nobody
+  verified them.
 
 The own column `stage` is 2 for the rows of stage 2, 1 for the others of stage 1. Order, ours: in
 stage 1 the lowest weak pass rate first, in stage 2 the lowest pass rate of the best strong grader;
@@ -140,7 +144,10 @@ def _hardest(pool: Pool, parameters: CurriculumParameters) -> Choice:
     if parameters.format_failures == "fail":
         cut = counts(pool, N_TRUNCATED.name) if pool.has(N_TRUNCATED.name) else 0 * n
         wrong = wrong + malformed + cut
-        refuse(pool, wrong > n, N_TRUNCATED.name, "with the other failures it is above n")
+        refuse(
+            pool, wrong > n, N_TRUNCATED.name, "with the other failures it is above n (where truncated "
+            "answers were judged wrong, they are in n_wrong already: format_failures=apart)",
+        )  # fmt: skip
         malformed = 0 * n
     reason = np.full(len(pool), "", dtype=object)
     if pool.has(DEMONSTRATION_TOKENS.name):
@@ -149,6 +156,10 @@ def _hardest(pool: Pool, parameters: CurriculumParameters) -> Choice:
     if pool.has(DEMONSTRATION_VERDICT.name):
         verified = np.array([v == "correct" for v in pool[DEMONSTRATION_VERDICT.name]])
         reason[~verified] = "demonstration_not_verified"
+    else:
+        pool.progress.note(
+            f"no {DEMONSTRATION_VERDICT.name}: demonstrations must be verified elsewhere"
+        )
     reason[wrong < n] = "not_all_wrong"
     reason[malformed > 0] = "format_failure"
     reason[n == 0] = "no_answers"

@@ -7,7 +7,9 @@ ceil(k_p f / max f), so that the hardest contributes k_p, and with `cover` no pr
 to every prompt) all right answers. A prompt that has fewer gives those that it has.
 
 - The fail rate is counted in the table, which must then hold the wrong answers too, or taken from
-  `n` and `n_correct` where the table has them (`fail_rate_from`). The authors' code counts answers
+  `n` and `n_correct` where the table has them (`fail_rate_from`). Where a prompt has several tasks
+  (references), an answer that is right for any of them counts as right; the counts of a task do not
+  say that, so `auto` counts the rows of such a prompt (`task_id`). The authors' code counts answers
   that hit the length limit as wrong, and so does the default for all unjudged ones;
   `unjudged=left_out` leaves them out of both numbers.
 - Which of a prompt's right answers: the original takes the first in file order. The order of a file
@@ -35,7 +37,16 @@ from winnow.pipeline.estimate.dart import (
 )
 from winnow.pipeline.schema import column
 from winnow.selectors.base import Choice, Column, Selector
-from winnow.selectors.columns import COMPLETION, N_CORRECT, N_WRONG, PROMPT_ID, VERDICT, N, but
+from winnow.selectors.columns import (
+    COMPLETION,
+    N_CORRECT,
+    N_WRONG,
+    PROMPT_ID,
+    TASK_ID,
+    VERDICT,
+    N,
+    but,
+)
 from winnow.selectors.difficulty.checks import counts, refuse
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
@@ -62,7 +73,7 @@ class DartParameters(Parameters):
         "auto",
         description="Where the fail rate comes from: the table's rows or the columns n and "
         "n_correct (n_correct and n_wrong with unjudged=left_out); auto: the columns where they are "
-        "there.",
+        "there, but the rows of a prompt with several task_id.",
     )
     unjudged: Literal["wrong", "left_out"] = Field(
         "wrong",
@@ -99,6 +110,7 @@ class Dart(Selector[DartParameters]):
         if parameters.fail_rate_from != "rows":
             optional = parameters.fail_rate_from == "auto"
             found += [but(each, optional=optional) for each in _counted(parameters)]
+            found += [but(TASK_ID, optional=True, nulls=True)] if optional else []
         return found
 
     def choose(self, pool: Pool, room: int | None, parameters: DartParameters) -> Choice:
@@ -139,34 +151,45 @@ def _fail_rates(
     parameters: DartParameters,
 ) -> NDArray[np.float64]:
     """Fail rate of each prompt, NaN where nothing was judged."""
-    columns = _counted(parameters)
-    if parameters.fail_rate_from != "rows" and all(pool.has(c.name) for c in columns):
+    size = int(prompt.max()) + 1
+    right = np.bincount(prompt[verdict == CORRECT], minlength=size).astype(np.float64)
+    raw = prompt if parameters.unjudged == "wrong" else prompt[verdict != UNJUDGED]
+    n = np.bincount(raw, minlength=size).astype(np.float64)
+    if parameters.fail_rate_from != "rows" and all(pool.has(c.name) for c in _counted(parameters)):
         first = np.unique(prompt, return_index=True)[1]
-        values = [_of_prompts(pool, c, prompt, first) for c in columns]
-        if parameters.unjudged == "wrong":
-            n, right = values
-            refuse(pool, n[prompt] < 1, N.name, "a prompt with an answer has n of at least 1")
-            refuse(pool, right[prompt] > n[prompt], N_CORRECT.name, "is above n")
-        else:
-            right, wrong = values
-            n = right + wrong
-    else:
-        size = int(prompt.max()) + 1
-        right = np.bincount(prompt[verdict == CORRECT], minlength=size).astype(np.float64)
-        raw = prompt if parameters.unjudged == "wrong" else prompt[verdict != UNJUDGED]
-        n = np.bincount(raw, minlength=size).astype(np.float64)
+        several = np.zeros(size, dtype=bool)
+        if pool.has(TASK_ID.name):
+            task = pool.groups(TASK_ID.name)
+            several[prompt[task != task[first][prompt]]] = True
+        for column in _counted(parameters):
+            values = counts(pool, column.name)
+            refuse(
+                pool, (values != values[first][prompt]) & ~several[prompt], column.name,
+                "other rows of its prompt differ (fail_rate_from=rows counts the rows instead)",
+            )  # fmt: skip
+        n_given, right_given = _given(pool, verdict, parameters)
+        n = np.where(several, n, n_given[first])
+        right = np.where(several, right, right_given[first])
     with np.errstate(invalid="ignore"):
         return (n - right) / n
 
 
-def _of_prompts(
-    pool: Pool, column: Column, prompt: NDArray[np.int64], first: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The value of each prompt. Raises UsageError where its rows differ."""
-    values = counts(pool, column.name)
-    of_prompt = values[first]
-    refuse(pool, values != of_prompt[prompt], column.name, "other rows of its prompt differ")
-    return of_prompt
+def _given(
+    pool: Pool, verdict: NDArray[np.int8], parameters: DartParameters
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Answers that count, and right ones among them, as the columns of each row say."""
+    right = counts(pool, N_CORRECT.name)
+    if parameters.unjudged == "wrong":
+        n = counts(pool, N.name)
+        refuse(pool, n < 1, N.name, "a prompt with an answer has n of at least 1")
+        refuse(pool, right > n, N_CORRECT.name, "is above n")
+    else:
+        n = right + counts(pool, N_WRONG.name)
+        refuse(
+            pool, (n < 1) & (verdict == CORRECT), N_CORRECT.name,
+            "with n_wrong it is 0, but this answer was judged (fail_rate_from=rows counts the rows)",
+        )  # fmt: skip
+    return n, right
 
 
 def _targets(fail_rate: NDArray[np.float64], parameters: DartParameters) -> NDArray[np.float64]:

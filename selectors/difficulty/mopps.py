@@ -1,11 +1,11 @@
 """MoPPS: prompts by a predicted pass rate, without new rollouts (arXiv 2507.04632); rows are prompts.
 
-What is known of a prompt is a Beta posterior (formulas: `winnow.pipeline.estimate.mopps`). It comes
-from `alpha` and `beta`; else from `round_correct` and `round_wrong`, one entry per round, oldest
-first, discounted from round to round; else from `n_correct` and `n_wrong` as one round (one round
-from the prior is not discounted). The prior is (1, 1), or 1 + 3 c and 1 + 3 w where `prior_correct`
-and `prior_wrong` tell of an older run. A prompt of which nothing is known stands at the prior, and
-so is explored.
+What is known of a prompt is a Beta posterior (formulas: `winnow.pipeline.estimate.mopps`). Row by
+row it comes from `alpha` and `beta`; where a row lacks those, from `round_correct` and `round_wrong`,
+one entry per round, oldest first, discounted from round to round; where it lacks those too, from
+`n_correct` and `n_wrong` as one round (one round from the prior is not discounted). The prior is
+(1, 1), or 1 + 3 c and 1 + 3 w where `prior_correct` and `prior_wrong` tell of an older run. A prompt
+of which nothing is known stands at the prior, and so is explored.
 
 For each prompt a pass rate g is drawn from its posterior (one draw, seeded). `topk` takes those with
 the smallest (g - target)^2, `threshold` those with g in the band, topped up with the nearest; in what
@@ -77,8 +77,8 @@ class MoppsParameters(Parameters):
     candidates: int | None = Field(
         None,
         ge=1,
-        description="Candidates drawn at random for each row of the budget (published: 8). null: "
-        "all rows.",
+        description="Candidates drawn at random for each row of the budget (published: 8). null, "
+        "our default: all rows.",
     )
 
     @model_validator(mode="after")
@@ -139,21 +139,26 @@ class Mopps(Selector[MoppsParameters]):
 
 
 def _posterior(pool: Pool, parameters: MoppsParameters) -> Posterior:
-    """alpha, beta (n,) of every row."""
-    prior = _prior(pool, parameters)
-    if pool.has(ALPHA.name) and pool.has(BETA.name):
-        return _given(pool, prior)
-    if pool.has(ROUND_CORRECT.name) and pool.has(ROUND_WRONG.name):
-        return _after_rounds(pool, prior, parameters.discount)
-    if pool.has(N_CORRECT.name) and pool.has(N_WRONG.name):
-        right, wrong = _pair(pool, N_CORRECT.name, N_WRONG.name)
-        return update(*prior, np.nan_to_num(right), np.nan_to_num(wrong))
-    if pool.has(PRIOR_CORRECT.name) and pool.has(PRIOR_WRONG.name):
-        return prior
-    raise UsageError(
-        "mopps needs alpha and beta, or round_correct and round_wrong, or n_correct and n_wrong, or "
-        "prior_correct and prior_wrong"
-    )
+    """alpha, beta (n,) of every row, from the best evidence that it has."""
+    evidence = [
+        (ALPHA, BETA, _given),
+        (ROUND_CORRECT, ROUND_WRONG, _after_rounds),
+        (N_CORRECT, N_WRONG, _after_counts),
+    ]
+    usable = [read for one, two, read in evidence if pool.has(one.name) and pool.has(two.name)]
+    if not (usable or (pool.has(PRIOR_CORRECT.name) and pool.has(PRIOR_WRONG.name))):
+        raise UsageError(
+            "mopps needs alpha and beta, or round_correct and round_wrong, or n_correct and n_wrong, "
+            "or prior_correct and prior_wrong"
+        )
+    alpha, beta = _prior(pool, parameters)
+    left = np.arange(len(pool))  # rows that still stand at the prior
+    for read in usable:
+        a, b = read(pool.take(left), (alpha[left], beta[left]), parameters.discount)
+        known = ~np.isnan(a)
+        alpha[left[known]], beta[left[known]] = a[known], b[known]
+        left = left[~known]
+    return alpha, beta
 
 
 def _prior(pool: Pool, parameters: MoppsParameters) -> Posterior:
@@ -175,19 +180,30 @@ def _pair(pool: Pool, right: str, wrong: str) -> Posterior:
     return a, b
 
 
-def _given(pool: Pool, prior: Posterior) -> Posterior:
+# Evidence of one kind: alpha, beta (n,) of every row, NaN where the row has none.
+
+
+def _given(pool: Pool, prior: Posterior, discount: float) -> Posterior:
+    del prior, discount
     a, b = np.asarray(pool[ALPHA.name], np.float64), np.asarray(pool[BETA.name], np.float64)
     refuse(pool, np.isnan(a) != np.isnan(b), ALPHA.name, "beta must be there exactly where it is")
     for name, values in ((ALPHA.name, a), (BETA.name, b)):
         refuse(pool, values <= 0, name, "must be above 0")
-    return np.where(np.isnan(a), prior[0], a), np.where(np.isnan(b), prior[1], b)
+    return a, b
+
+
+def _after_counts(pool: Pool, prior: Posterior, discount: float) -> Posterior:
+    del discount
+    right, wrong = _pair(pool, N_CORRECT.name, N_WRONG.name)
+    alpha, beta = update(*prior, np.nan_to_num(right), np.nan_to_num(wrong))
+    return np.where(np.isnan(right), np.nan, alpha), beta
 
 
 def _after_rounds(pool: Pool, prior: Posterior, discount: float) -> Posterior:
     right: Ragged = pool[ROUND_CORRECT.name]
     wrong: Ragged = pool[ROUND_WRONG.name]
     _check_rounds(pool, right, wrong)
-    alpha, beta = prior[0].copy(), prior[1].copy()
+    alpha, beta = np.where(right.lengths > 0, prior[0], np.nan), prior[1].copy()
     for at in range(int(right.lengths.max(initial=0))):
         rows: NDArray[np.int64] = np.flatnonzero(right.lengths > at)
         alpha[rows], beta[rows] = update(

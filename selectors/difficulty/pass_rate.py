@@ -8,7 +8,9 @@ could judge count in neither. Rules (`rule`):
   0; here it is `too_few_judged`.
 - `qwen`: 2 to 5 of 8 right (Qwen2.5-Math, arXiv 2409.12122); for another number of judged answers
   the share, 2/8 <= p <= 5/8 (our reading).
-- `acereason`: p <= 6/16, the later stages of AceReason-Nemotron (arXiv 2505.16400).
+- `acereason`: p <= 6/16, the later stages of AceReason-Nemotron (arXiv 2505.16400). Of its other
+  filters, dropping code prompts that 8 attempts all fail is `rif`; whether the majority answer is
+  right cannot be told from a rate (a recipe's audit tells it).
 - `miromind`: neither all right nor all wrong (MiroMind-M1, arXiv 2507.14683; 5 answers).
 - `rif`: at least one success (RIF-RFT, arXiv 2507.05386); with rewards, the largest is >= tau.
   Neither tau nor the number of answers is confirmed; tau = 1 and 8 answers are our choice. Of
@@ -17,8 +19,13 @@ could judge count in neither. Rules (`rule`):
   is cheap.
 - `wilson`, `beta` (ours): the Wilson interval of p, or the equal-tailed interval of the posterior
   Beta(prior + c, prior + w), lies inside the band or overlaps it. 0 of 4 and 0 of 64 differ.
-- `variance`: population standard deviation of the rewards >= v_min and mean reward in the band, then
-  the largest deviation first (after Temporal-RLT, arXiv 2506.01908, whose cut is not public).
+- `variance`: population standard deviation of the rewards >= v_min, and mean reward in the band where
+  one is given; then the largest deviation first (after Temporal-RLT, arXiv 2506.01908, whose cut is
+  not public). Our reading of it takes the best of each kind of task; `stratify` does so by source.
+
+`stratify`: the order is rearranged so that every beginning of it, and so any budget, holds the
+sources in the shares that they have among the rows that qualify. For other groups, such as the kind
+of task: --column source=NAME.
 
 The score is p (1 - p), the variance of a right-or-wrong reward (largest at 1/2), unless `prefer`
 says otherwise, and the deviation for `variance`. Rates from counts are compared exactly; given rates
@@ -65,12 +72,14 @@ _BELONGS: dict[str, tuple[Rule, ...]] = {
 
 class PassRateParameters(Parameters):
     rule: Rule = Field("band", description="Which prompts qualify; see above.")
-    low: float = Field(
-        0.0,
-        description="Least pass rate, inclusive (mean reward, in its unit, with use=rewards); "
-        "open-instruct's default.",
+    low: float | None = Field(
+        None,
+        description="Least pass rate, inclusive (mean reward, in its unit, with use=rewards). null: no "
+        "limit, as open-instruct's default of 0.",
     )
-    high: float = Field(1.0, description="Largest pass rate, inclusive; open-instruct's default.")
+    high: float | None = Field(
+        None, description="Largest pass rate, inclusive. null: no limit, as open-instruct's 1."
+    )
     use: Use | None = Field(
         None,
         description="What the rate is made from: counts (n_correct, n_wrong), rate (pass_rate) or "
@@ -104,7 +113,8 @@ class PassRateParameters(Parameters):
         "middle", description="First come the pass rates nearest 1/2, the lowest or the highest."
     )
     stratify: bool = Field(
-        False, description="Keep the sources' shares of what qualifies, whatever the budget."
+        False,
+        description="Keep the sources' shares of what qualifies, whatever the budget; see above.",
     )
 
     @model_validator(mode="after")
@@ -112,7 +122,7 @@ class PassRateParameters(Parameters):
         for name in sorted(self.model_fields_set & set(_BELONGS)):
             if self.rule not in _BELONGS[name]:
                 raise ValueError(f"{name} is no parameter of the rule {self.rule}")
-        if self.low > self.high:
+        if self.band[0] > self.band[1]:
             raise ValueError(f"low ({self.low}) is above high ({self.high})")
         if self.rule == "variance" and self.use not in (None, "rewards"):
             raise ValueError(f"the rule variance reads rewards, not {self.use}")
@@ -123,6 +133,13 @@ class PassRateParameters(Parameters):
         if min(self.prior) <= 0:
             raise ValueError(f"prior {self.prior}: both must be above 0")
         return self
+
+    @property
+    def band(self) -> tuple[float, float]:
+        return (
+            -np.inf if self.low is None else self.low,
+            np.inf if self.high is None else self.high,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +247,10 @@ def _rates(pool: Pool, parameters: PassRateParameters) -> _Rates:
     rewards: Ragged = pool[REWARDS.name]
     of = rewards.lengths.astype(np.float64)
     if parameters.rule in ("band", "variance"):
-        return _Rates(rewards.means(), of, np.full(len(pool), np.nan), SLACK, rewards.stds())
+        # Less the first reward of each row: equal rewards deviate by exactly 0, however large.
+        off = rewards.values - rewards.values[np.repeat(rewards.offsets[:-1], rewards.lengths)]
+        spread = Ragged(off, rewards.offsets).stds()
+        return _Rates(rewards.means(), of, np.full(len(pool), np.nan), SLACK, spread)
     successes = Ragged((rewards.values >= parameters.tau - SLACK).astype(float), rewards.offsets)
     right = successes.sums()
     return _Rates(_share(right, of), of, right, 0.0)
@@ -268,9 +288,10 @@ def _judge(
 ) -> None:
     """Enter why rows do not qualify."""
     rate, slack = found.rate, found.slack
+    least, most = parameters.band
     match parameters.rule:
         case "band" | "variance":
-            _outside(reason, rate, rate, (parameters.low - slack, parameters.high + slack))
+            _outside(reason, rate, rate, (least - slack, most + slack))
         case "qwen":
             _outside(reason, rate, rate, (QWEN[0] - slack, QWEN[1] + slack))
         case "acereason":
@@ -282,10 +303,10 @@ def _judge(
             reason[rate <= slack] = "no_success"
         case "wilson" | "beta":
             if parameters.interval == "inside":
-                reason[low < parameters.low] = "straddles_low"
-                reason[high > parameters.high] = "straddles_high"
-                reason[(low < parameters.low) & (high > parameters.high)] = "straddles_both"
-            _outside(reason, high, low, (parameters.low, parameters.high))
+                reason[low < least] = "straddles_low"
+                reason[high > most] = "straddles_high"
+                reason[(low < least) & (high > most)] = "straddles_both"
+            _outside(reason, high, low, (least, most))
     if found.spread is not None and parameters.rule == "variance":
         # Relative: deviations are square roots of sums, which are right to a few units in the last
         # place only.

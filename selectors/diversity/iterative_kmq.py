@@ -26,7 +26,8 @@ cluster cannot give is lost there, and is drawn again from the others here. Wher
 at all, every s_j counts as equal. T and epsilon are our options.
 
 The clusters of a later round are those of the first as long as the table, the parameters and the
-seed are the same; or give the first round's `cluster` column and `groups=cluster`.
+seed are the same; or give the first round's `cluster` column and `groups=cluster`. The authors'
+k-means runs for 300 iterations; the default here is 20, as in `kmq`.
 """
 
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ from winnow.selectors.columns import (
 )
 from winnow.selectors.diversity.clustering import ClusterParameters, Clusters, clusters, dealt
 from winnow.selectors.diversity.draws import softmax
+from winnow.selectors.logprobs import check_logprobs
 from winnow.selectors.pool import Pool
 
 Form = Literal["softmax", "product", "perplexity"]
@@ -99,8 +101,9 @@ class IterativeKmq(Selector[IterativeKmqParameters]):
             column("round", pa.int64(), "The round of this choice.", null="the row lacks a value"),
             column("cluster_weight", pa.float64(), "Weight of the row's cluster in this round; the "
                    "weights of the clusters add up to 1.", null="the row lacks a value"),
-            column("draw_prob", pa.float64(), "Chance of the row to be the round's first draw.",
-                   null="the row lacks a value, or is picked"),
+            column("draw_prob", pa.float64(), "Weight of the row's cluster, among those that have rows "
+                   "left, over its rows left: from round 1 on, the chance of the row to be the first "
+                   "draw.", null="the row lacks a value, or is picked"),
         ]
     )  # fmt: skip
 
@@ -203,11 +206,12 @@ def _weights(
     pool: Pool, found: Clusters, picked: NDArray[np.bool_], parameters: IterativeKmqParameters
 ) -> NDArray[np.float64]:
     if parameters.form == "perplexity":
+        check_logprobs(pool, LOGPROB_MEAN.name)
         with np.errstate(over="ignore"):
-            value = np.exp(-np.asarray(pool[LOGPROB_MEAN.name], np.float64))
+            value = np.exp(-np.where(picked, pool[LOGPROB_MEAN.name], np.nan))
         if np.isinf(value).any():
             at = int(np.argmax(np.isinf(value)))
-            raise UsageError(f"{pool.ids[at]}: {LOGPROB_MEAN.name}: its perplexity is infinite")
+            raise UsageError(f"row {pool.ids[at]}: {LOGPROB_MEAN.name}: its perplexity is infinite")
     else:
         value = pool[REWARD_GOLD.name] - pool[REWARD_GENERATED.name]
     scored = picked & np.isfinite(value)

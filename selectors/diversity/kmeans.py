@@ -47,9 +47,9 @@ class KMeansParameters(ClusterParameters):
     )
     within: Literal["nearest", "farthest", "random", "quality"] = Field(
         "random",
-        description="Who goes first in a cluster: a random draw (as in S2L and in Diversify and "
-        "Conquer's kM-random), nearest or farthest to the centroid (ready clusters: by the column "
-        "`centroid_distance`), or the highest `quality`.",
+        description="Who goes first in a cluster: a random draw (as in S2L, and in Diversify and "
+        "Conquer's kM-random, which had 4096 clusters), nearest or farthest to the centroid (ready "
+        "clusters: by the column `centroid_distance`), or the highest `quality`.",
     )
 
 

@@ -7,9 +7,9 @@ accuracy m of all prompts that have one in every epoch k:
 
 1 is a prompt that learns exactly as the mean does; there is no lower bound. Selected is
 score >= theta, as in the authors' code (the paper writes a strict >; on the released scores only >=
-gives the released 1,389 prompts). Those released scores have two decimals, so that a score of 0.595
-passed: `decimals` = 2 compares as they do. The paper calls the values rewards; the code, and this, takes the
-share of answers with reward exactly 1.
+gives the released 1,389 prompts), with a slack of 1e-6 for rounding. Those released scores have two
+decimals, so that a score of 0.595 passed: `decimals` = 2 compares as they do. The paper calls the
+values rewards; the code, and this, takes the share of answers with reward exactly 1.
 
 Epochs in which no answer was drawn are -1, null or NaN. What becomes of them is `fill`:
 
@@ -22,7 +22,7 @@ Epochs in which no answer was drawn are -1, null or NaN. What becomes of them is
 
 Filling looks at all epochs, also where only the first `epochs` count. A prompt with an epoch still
 missing does not qualify. The code's score is not a number where m is 1 in all epochs; here it is 1
-(every prompt then equals the mean curve).
+(every prompt then equals the mean curve), and the reason `always_right` marks such rows.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.schema import column
 from winnow.selectors.base import Choice, Column, Selector
 from winnow.selectors.columns import ACCURACIES, but
+from winnow.selectors.difficulty.checks import SLACK
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
 from winnow.selectors.trajectory.curves import curves
@@ -62,7 +63,7 @@ class LimrParameters(Parameters):
     )
     epochs: int | None = Field(
         None, ge=1,
-        description="E: how many epochs count, from the first (the paper: 21). null: all.",
+        description="E: how many epochs count, from the first (published: 21). null, our default: all.",
     )  # fmt: skip
 
 
@@ -98,14 +99,15 @@ class Limr(Selector[LimrParameters]):
         reason: list[str | None] = ["no_accuracies"] * len(pool)
         for at in rows[~whole].tolist():
             reason[at] = "missing_epoch"
+        undefined = bool((filled[whole] == 1).all())
         for at in rows[whole].tolist():
-            reason[at] = None
+            reason[at] = "always_right" if undefined else None
         order = rows[whole]
         if parameters.theta is not None:
             compared = score[order]
             if parameters.decimals is not None:
                 compared = np.round(compared, parameters.decimals)
-            passes = compared >= parameters.theta
+            passes = compared >= parameters.theta - SLACK
             for at in order[~passes].tolist():
                 reason[at] = "below_theta"
             order = order[passes]

@@ -23,6 +23,8 @@ from winnow.selectors.logprobs import check_logprobs
 from winnow.selectors.parameters import Parameters
 from winnow.selectors.pool import Pool
 
+_NO_LOSS = 1e-6  # nats; smaller losses are 0 up to rounding
+
 
 class IfdParameters(Parameters):
     ratio: Literal["perplexity", "loss"] = Field(
@@ -38,8 +40,8 @@ class IfdParameters(Parameters):
 class Ifd(Selector[IfdParameters]):
     """Rows whose prompt helps least to predict the response, of those where it helps at all.
 
-    A response of loss 0 without its prompt leaves nothing to help with: it is dropped, and by
-    ratio=loss has no score.
+    A response of loss 0 (up to 1e-6) without its prompt leaves nothing to help with: whatever `below`
+    is, it is dropped (`no_loss_alone`), and by ratio=loss has no score.
     """
 
     name = "ifd"
@@ -53,10 +55,14 @@ class Ifd(Selector[IfdParameters]):
         for name in ("logprob_mean", "logprob_mean_alone"):
             check_logprobs(pool, name)
         given, alone = -pool["logprob_mean"], -pool["logprob_mean_alone"]
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            score = np.exp(given - alone) if parameters.ratio == "perplexity" else given / alone
-        kept = np.flatnonzero(score < parameters.below)
-        reason = np.full(len(pool), "ifd_too_high", dtype=object)
+        no_loss = alone <= _NO_LOSS
+        with np.errstate(over="ignore"):
+            if parameters.ratio == "perplexity":
+                score = np.exp(given - alone)
+            else:
+                score = np.divide(given, alone, out=np.full(len(pool), np.nan), where=~no_loss)
+        kept = np.flatnonzero((score < parameters.below) & ~no_loss)
+        reason = np.where(no_loss, "no_loss_alone", "ifd_too_high").astype(object)
         reason[kept] = None
         return Choice(
             kept[np.argsort(-score[kept], kind="stable")],

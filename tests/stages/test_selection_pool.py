@@ -14,6 +14,7 @@ from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.models import MINILM
 from winnow.pipeline.progress import Silent
 from winnow.selectors.rows import TableRows
+from winnow.selectors.run import select
 from winnow.stages.base import Context
 from winnow.stages.missing_features import (
     Models,
@@ -38,7 +39,8 @@ sets:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Context:
-    """Six sums and a prompt with two references; of sum i, i of four answers are right."""
+    """Six sums, i of four answers to sum i right; and a prompt with two references, one answer to
+    which meets the second, and one is cut off."""
     folder = tmp_path_factory.mktemp("pool")
     sums = [{"prompt": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(TASKS)]
     twice = [{"prompt": "Name a square.", "answer": a} for a in ("4", "9")]
@@ -54,7 +56,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Context:
         for i in range(TASKS)
         for k in range(4)
     ]
-    answers.append({"prompt": "Name a square.", "completion": "The answer is 9."})
+    square: dict[str, Any] = {"prompt": "Name a square.", "completion": "The answer is 9."}
+    answers += [square, {**square, "completion": "The answer", "finish_reason": "length"}]
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
     recipe = folder / "sums.yaml"
     recipe.write_text(RECIPE.format(source=folder / "sums.jsonl"))
@@ -78,7 +81,7 @@ def rows(run: Context, kind: Any) -> list[dict[str, Any]]:
 
 def test_every_judged_answer(run: Context) -> None:
     found = rows(run, "answers")
-    assert len(found) == 4 * TASKS + 1
+    assert len(found) == 4 * TASKS + 2
     for row in found:
         if row["messages"][-1]["content"] == "Name a square.":
             continue
@@ -101,7 +104,8 @@ def test_every_judged_answer(run: Context) -> None:
 
 def test_an_answer_to_two_references_counts_for_the_one_that_it_meets(run: Context) -> None:
     found = [r for r in rows(run, "answers") if r["messages"][-1]["content"] == "Name a square."]
-    assert [(r["verdict"], r["answer"]) for r in found] == [("correct", "9")]
+    met = [(r["verdict"], r["answer"]) for r in found if r["finish_reason"] == "stop"]
+    assert met == [("correct", "9")]
 
 
 def test_every_task_with_the_rewards_of_its_answers(run: Context) -> None:
@@ -113,6 +117,25 @@ def test_every_task_with_the_rewards_of_its_answers(run: Context) -> None:
     assert all(r["row_id"] == r["task_id"] for r in found)
     squares = {r["answer"]: r["rewards"] for r in found if r not in sums.values()}
     assert squares == {"4": [0.0], "9": [1.0]}
+
+
+def test_the_other_rate_of_a_recipe(run: Context) -> None:
+    """A cut answer is wrong by pass_rate_low and by no other column."""
+    table = pool_table(run, "tasks")
+    (cut,) = (r for r in table.to_pylist() if r["answer"] == "9")
+    assert (cut["pass_rate"], cut["pass_rate_low"], cut["n_truncated"]) == (1.0, 0.5, 1)
+    for column, taken in ("pass_rate", True), ("pass_rate_low", False):
+        found = select("pass_rate", table, use="rate", low=0.9, columns={"pass_rate": column})
+        assert (cut["row_id"] in found.filter(found["selected"])["row_id"].to_pylist()) == taken
+
+
+def test_dart_over_a_recipes_answers(run: Context) -> None:
+    """A prompt with several references fails where no reference is met."""
+    table = pool_table(run, "answers")
+    rates = select("dart", table)["fail_rate"].to_pylist()
+    for row, rate in zip(table.to_pylist(), rates, strict=True):
+        square = row["messages"][-1]["content"] == "Name a square."
+        assert rate == (0.5 if square else row["n_wrong"] / 4)
 
 
 def test_models_for_signals(run: Context) -> None:

@@ -22,7 +22,9 @@ _DIFFICULTY = [
     "n_correct",
     "n_wrong",
     "n_unjudged",
+    "n_truncated",
     "pass_rate",
+    "pass_rate_low",
     "reward_mean",
     "alpha",
     "beta",
@@ -84,21 +86,23 @@ def _tasks(ctx: Context) -> pa.Table:
 
 
 def _verdicts(ctx: Context) -> pl.DataFrame:
-    return _frame(ctx.workspace.read("verdicts", ["rollout_id", "task_id", "verdict", "reward"]))
+    return pl.DataFrame(
+        ctx.workspace.read("verdicts", ["rollout_id", "task_id", "verdict", "reward"])
+    )
 
 
 def _rollouts(ctx: Context, *columns: str) -> pl.DataFrame:
-    drawn = _frame(ctx.workspace.read("rollouts", ["rollout_id", "error", *columns]))
+    drawn = pl.DataFrame(ctx.workspace.read("rollouts", ["rollout_id", "error", *columns]))
     return drawn.filter(pl.col("error").is_null()).drop("error")
 
 
 def _described(ctx: Context) -> pl.DataFrame:
     """Every task with its difficulty, cluster and embedding, where it has them."""
     work = ctx.workspace
-    prompts = _frame(work.read("prompts", [*_PROMPT, "n_tokens"]))
-    hard = _frame(work.read("difficulty", ["task_id", *_DIFFICULTY]))
-    clusters = _frame(work.read("clusters", ["prompt_id", *_CLUSTER]))
-    embeddings = _frame(work.read("embeddings", ["prompt_id", "embedding"]))
+    prompts = pl.DataFrame(work.read("prompts", [*_PROMPT, "n_tokens"]))
+    hard = pl.DataFrame(work.read("difficulty", ["task_id", *_DIFFICULTY]))
+    clusters = pl.DataFrame(work.read("clusters", ["prompt_id", *_CLUSTER]))
+    embeddings = pl.DataFrame(work.read("embeddings", ["prompt_id", "embedding"]))
     return (
         prompts.join(hard.unique("task_id", keep="first", maintain_order=True), on="task_id",
                      how="left")
@@ -135,12 +139,6 @@ def _uds(ctx: Context) -> pl.DataFrame:
             "sketch": pl.Series(list(sketches[usable]), dtype=pl.List(pl.Float32)),
         }
     )
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:

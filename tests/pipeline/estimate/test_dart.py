@@ -95,6 +95,10 @@ def test_expected_trials() -> None:
 def test_rates_that_make_no_sense(rate: float) -> None:
     with pytest.raises(ValueError, match="fail rates"):
         prop2diff_targets([0.5, rate])
+    with pytest.raises(ValueError, match="fail rates"):
+        expected_trials(1, [0.5, rate])
+    with pytest.raises(ValueError, match="targets"):
+        expected_trials([1, -1], 0.5)
     with pytest.raises(ValueError, match="k_p"):
         prop2diff_targets([0.5], 0)
     with pytest.raises(ValueError, match="k_u"):

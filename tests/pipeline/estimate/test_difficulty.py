@@ -64,6 +64,14 @@ def test_counts_and_rates_are_those_counted_by_hand(outcomes: list[tuple[str, st
         assert row["interval_high"] == pytest.approx(high, abs=1e-9)
 
 
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_prior_that_is_none(bad: float) -> None:
+    """Whatever the counts are: both kinds of answer here."""
+    for prior in ((bad, 1.0), (1.0, bad)):
+        with pytest.raises(ValueError, match="prior"):
+            difficulty(*_tables([("t1", "correct"), ("t1", "wrong")]), prior=prior)
+
+
 def test_a_rate_belongs_to_policy_template_and_sampler() -> None:
     rollouts, verdicts = _tables([("t", "correct"), ("t", "wrong")])
     names: Any = pa.array(["a", "b"])

@@ -67,6 +67,13 @@ def test_a_confidence_that_is_none(mass: float) -> None:
         wilson_interval(1, 2, mass)
 
 
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_posterior_that_is_none(bad: float) -> None:
+    for a, b in ((bad, 1.0), (1.0, bad)):
+        with pytest.raises(ValueError, match="above 0 and finite"):
+            beta_interval([1.0, a], [1.0, b])
+
+
 @pytest.mark.parametrize(("c", "n"), [(3, 2), (-1, 2), (float("nan"), 2)])
 def test_counts_that_make_no_sense(c: float, n: float) -> None:
     with pytest.raises(ValueError, match="at most judged"):

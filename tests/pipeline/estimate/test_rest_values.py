@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ class TestFull:
 
     def test_a_leaf_that_was_not_judged_counts_as_none(self) -> None:
         assert full_values(tree([-1, 0, 0], {1: True, 2: None})).samples == [1]
+
+    @pytest.mark.parametrize("flags", [list(np.array([True, True, False])), [1, 1, 0]])
+    def test_flags_of_an_array(self, flags: list[Any]) -> None:
+        judged = Tree([-1, 0, 0], [False, True, True], [0, 0, 0], flags)
+        assert full_values(judged).samples == [1, 2]
+        assert process_values(judged).value.tolist() == [1, 1, 0]
+        with pytest.raises(ValueError, match="true, false and None"):
+            Tree([-1, 0, 0], [False, True, True], [0, 0, 0], [True, True, math.nan])  # type: ignore[list-item]
+
+    def test_a_long_chain(self) -> None:
+        found = full_values(chain(2000))
+        assert found.value[1000] == pytest.approx(0.5) and found.value[2000] == pytest.approx(1)
 
     def test_a_leaf_over_the_gate_is_an_end(self) -> None:
         open_ = Tree([-1, 0, 0], [False, True, False], [0, 0, 0.9], [None, True, False])

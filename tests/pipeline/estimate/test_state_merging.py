@@ -128,6 +128,10 @@ def test_the_search_formulas() -> None:
     assert prior(2, 5) == pytest.approx(0.88)
     expected = 0.3 + 0.6 * 0.88 * math.sqrt(math.log(9) / 4)
     assert upper_bound(0.3, 0.88, 4, 9) == pytest.approx(expected)
+    assert upper_bound(0.3, 0.88, 1, 1) == 0.3
+    for visits, parent in ((0, 9), (1, 0)):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            upper_bound(0.3, 0.88, visits, parent)
     assert search_reward(0.4, [1.0, 0.5]) == pytest.approx(0.575)
     assert [child_budget(m, root=False) for m in (1, 2, 3, 5, 100)] == [4, 5, 6, 6, 8]
     assert [child_budget(m, root=True) for m in (1, 100)] == [8, 16]

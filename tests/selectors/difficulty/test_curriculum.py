@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 
 from tests.selectors.difficulty.outcome import outcome
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.progress import Silent
+from winnow.selectors.registry import get_selector
+from winnow.selectors.rows import TableRows
+from winnow.selectors.run import select_rows
 
 SHARES = st.integers(0, 8).map(lambda c: c / 8)
 EIGHT: dict[str, Any] = {"pool": "hardest"}
@@ -116,6 +120,29 @@ def test_demonstrations_are_verified_and_fit() -> None:
     assert outcome("curriculum", columns, max_demonstration_tokens=8193, **EIGHT).selected == [0, 1]
 
 
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_demonstrations_that_nobody_verified_are_noted(judged: bool) -> None:
+    columns: dict[str, Any] = {"row_id": ["a"], "n": [8], "n_wrong": [8]}
+    columns |= {"demonstration_verdict": ["correct"]} if judged else {}
+    heard = Notes()
+    found = select_rows(
+        get_selector("curriculum"), TableRows(pa.table(columns)), parameters=EIGHT, budget=None,
+        seed=0, columns={}, progress=heard,
+    )  # fmt: skip
+    assert found.selected == 1
+    assert [note.partition(":")[0] for note in heard.notes] == (
+        [] if judged else ["no demonstration_verdict"]
+    )
+
+
 @pytest.mark.parametrize(
     ("columns", "parameters", "message"),
     [
@@ -127,7 +154,7 @@ def test_demonstrations_are_verified_and_fit() -> None:
         (
             {"n": [8], "n_wrong": [8], "n_truncated": [1]},
             {"format_failures": "fail", **EIGHT},
-            "row r000: n_truncated",
+            "row r000: n_truncated.*format_failures=apart",
         ),
         ({"n": [8], "n_wrong": [8]}, {"cut": 0.1, **EIGHT}, "cut is no parameter"),
         ({"pass_rate_weak": [0.1]}, {"format_failures": "fail"}, "format_failures is no parameter"),

@@ -170,6 +170,35 @@ def test_counts_beside_the_rows() -> None:
         outcome("dart", columns, fail_rate_from="counts")
 
 
+def test_a_prompt_with_several_references() -> None:
+    """p's 8 answers are right for one of two tasks or for neither; q has one task. By the counts of
+    its tasks p would fail in 3/4 and 7/8 of its answers; it fails in 5/8."""
+    columns = answers(p="ccc" + "w" * 5, q="cccc") | {
+        "task_id": [*"aab", *"aaaaa", *"cccc"],
+        "n": [8] * 12,
+        "n_correct": [2, 2, 1, 2, 2, 2, 2, 2, 4, 4, 4, 4],
+    }
+    found = outcome("dart", columns)
+    assert found.column("fail_rate") == [0.625] * 8 + [0.5] * 4
+    columns["n_correct"][:8] = [2] * 8
+    assert outcome("dart", columns).column("fail_rate")[0] == 0.625, "equal counts, still two tasks"
+    assert outcome("dart", columns | {"task_id": ["a"] * 12}).column("fail_rate")[0] == 0.75
+    columns["n_correct"][2] = 1
+    with pytest.raises(UsageError, match="row r002: n_correct 1: other rows.*fail_rate_from=rows"):
+        outcome("dart", columns, fail_rate_from="counts")
+
+
+def test_counts_of_no_judged_answer() -> None:
+    """Right answers beside them contradict them; without any, nothing is known."""
+    counted = {"n_correct": [0, 0, 0, 1], "n_wrong": [0, 0, 0, 3]}
+    columns = answers(p="uuu", q="c") | counted
+    found = outcome("dart", columns, unjudged="left_out", k_p=1)
+    assert found.column("fail_rate") == [None] * 3 + [0.75] and found.selected == [3]
+    columns = answers(p="ccc", q="c") | counted
+    with pytest.raises(UsageError, match="row r000: n_correct 0: .*this answer was judged"):
+        outcome("dart", columns, unjudged="left_out", k_p=1)
+
+
 def test_a_seeded_draw_instead_of_the_first() -> None:
     columns = answers(p="c" * 200)
     assert outcome("dart", columns, allocation="uniform", k_u=5).selected == [0, 1, 2, 3, 4]

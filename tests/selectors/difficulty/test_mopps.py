@@ -65,8 +65,20 @@ def test_which_evidence_counts() -> None:
     def of(columns: dict[str, Any], **parameters: Any) -> list[tuple[float, float]]:
         return posterior(outcome("mopps", columns, budget=1, **parameters))
 
-    assert of({**posteriors, **rounds, **counts}) == [(4, 2), (1, 1)]
+    assert of({**posteriors, **rounds, **counts}) == [(4, 2), (3, 1)]
     assert of({**rounds, **counts}) == [(2, 1), (3, 1)]
+    several = {
+        "alpha": [4.0, None, None, None, None],
+        "beta": [2.0, None, None, None, None],
+        "round_correct": [[1], [2, 4], [], None, []],
+        "round_wrong": [[0], [6, 4], [], None, []],
+        "n_correct": [5, 5, 5, None, None],
+        "n_wrong": [6, 6, 6, None, None],
+        "prior_correct": [1, None, 1, 1, None],
+        "prior_wrong": [0, None, 0, 0, None],
+    }
+    assert of(several) == [(4, 2), (6, 8), (9, 7), (4, 1), (1, 1)], "each row by the best it has"
+    assert of({**posteriors, "n_correct": [-1, 5], "n_wrong": [6, 6]}) == [(4, 2), (6, 7)]
     assert of(counts) == [(6, 7), (1, 1)]
     assert of(counts, prior=[2.0, 0.5]) == [(7, 6.5), (2, 0.5)]
     assert of({**counts, **older}) == [(9, 7), (1, 1)]

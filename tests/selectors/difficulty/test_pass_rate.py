@@ -189,6 +189,17 @@ def test_variance_vectors() -> None:
     assert kept({"rewards": rewards}, rule="variance", v_min=0.5) == [0], "the edge is in"
 
 
+def test_variance_of_rewards_of_any_scale() -> None:
+    """No band unless one is given; rewards that are equal do not vary, however large they are."""
+    rewards = [[-3.0, -1.0], [1e8 + 0.1] * 7, [5e8, 6e8], [], [0.3] * 3, [-2.0, -2.0]]
+    found = outcome("pass_rate", {"rewards": rewards}, rule="variance")
+    assert found.order == [2, 0]
+    assert [found.rows[at]["score"] for at in (1, 2, 4, 5)] == [0.0, 5e7, 0.0, 0.0]
+    assert kept({"rewards": rewards}, rule="variance", low=-2.0) == [0, 2], "the edge is in"
+    assert kept({"rewards": rewards}, rule="variance", high=-1.0) == [0]
+    assert kept({"rewards": rewards}, use="rewards") == [0, 1, 2, 4, 5]
+
+
 def test_rif_by_the_largest_reward() -> None:
     rewards = [[0.0, 0.0], [0.0, 1.0], [0.9, 0.2], [1.0, 1.0]]
     assert kept({"rewards": rewards}, rule="rif", use="rewards") == [1, 3]

@@ -112,8 +112,15 @@ def test_perplexity_without_an_exponential() -> None:
     found = run(rows, 4, round=1, form="perplexity")
     mass = [3.0, 6.0, 4.5]  # the third has no scored row: the mean of the others
     assert weights(found) == pytest.approx([m / 13.5 for m in mass])
-    with pytest.raises(UsageError, match="00: logprob_mean"):
+    with pytest.raises(UsageError, match="row 00: logprob_mean"):
         run(table(picked=[True] * 24, logprob_mean=[-1e6] * 24), 4, round=1, form="perplexity")
+    unread = rows.set_column(
+        3, "logprob_mean", pa.array([*rows["logprob_mean"].to_pylist()[:23], -1e6])
+    )
+    assert weights(run(unread, 4, round=1, form="perplexity")) == weights(found), "not picked"
+    losses = table(picked=[i == 0 for i in range(24)], logprob_mean=[0.5] * 24)
+    with pytest.raises(UsageError, match="row 00: logprob_mean holds 0.5.*loss"):
+        run(losses, 4, round=1, form="perplexity")
 
 
 def test_a_cluster_without_scored_rows_gets_the_mean() -> None:

@@ -1,6 +1,7 @@
 """LIMR: fill rules, score, threshold, and the faults of the original."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,8 @@ def test_scores_are_those_of_the_formula(rows: list[list[float]], rule: str, dat
     epochs = data.draw(st.none() | st.integers(1, len(rows[0])))
     want = oracle(rows, rule, epochs)
     found = run(rows, fill=rule, epochs=epochs, theta=0.25)
+    whole = [f for row in rows if -1 not in (f := oracle_fill(row, rule)[:epochs])]
+    taken = "always_right" if all(a == 1 for row in whole for a in row) else "selected"
     for row, score, drawn in zip(found, want, rows, strict=True):
         if score is None:
             assert row["score"] is None and row["reason"] == "missing_epoch"
@@ -90,7 +93,7 @@ def test_scores_are_those_of_the_formula(rows: list[list[float]], rule: str, dat
         assert row["score"] == pytest.approx(score, rel=1e-12, abs=1e-12)
         if abs(score - 0.25) > 1e-9:
             assert row["selected"] == (score >= 0.25)
-            assert row["reason"] == ("selected" if score >= 0.25 else "below_theta")
+            assert row["reason"] == (taken if score >= 0.25 else "below_theta")
         filled = oracle_fill(drawn, rule)[:epochs]
         assert row["epochs_filled"] == sum(
             a == -1 and b != -1 for a, b in zip(drawn, filled, strict=False)
@@ -163,8 +166,31 @@ def test_the_threshold_is_inclusive() -> None:
     found = run([[0.0, 0.0], [1.0, 0.0]], theta=0.8)
     assert [r["score"] for r in found] == [0.8, 0.8]
     assert [r["selected"] for r in found] == [True, True]
-    found = run([[0.0, 0.0], [1.0, 0.0]], theta=0.8000001)
+    found = run([[0.0, 0.0], [1.0, 0.0]], theta=0.80001)
     assert [r["reason"] for r in found] == ["below_theta"] * 2
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 8), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.integers(0, 7),
+)
+@settings(deadline=None, max_examples=100)
+def test_the_threshold_is_not_lost_to_rounding(rows: list[list[int]], at: int) -> None:
+    """A score, computed exactly, is a threshold that its own row passes."""
+    exact = [[Fraction(a, 8) for a in row] for row in rows]
+    mean = [sum(row[k] for row in exact) / len(rows) for k in range(3)]
+    room = sum((1 - m) ** 2 for m in mean)
+    if room:
+        scores = [1 - sum((a - m) ** 2 for a, m in zip(r, mean, strict=True)) / room for r in exact]
+        theta = scores[at % len(rows)]
+        found = run([[float(a) for a in row] for row in exact], theta=float(theta))
+        assert [r["selected"] for r in found] == [score >= theta for score in scores]
+
+
+def test_three_fifths_in_eighths() -> None:
+    found = run([[0.0, 0.25], [1.0, 0.5], [0.25, 0.75]])
+    assert found[0]["score"] < 0.6, "in float64; it is 3/5"
+    assert found[0]["selected"]
 
 
 def test_rounding_as_the_released_scores() -> None:
@@ -181,6 +207,8 @@ def test_a_mean_of_one_is_a_score_of_one() -> None:
     found = run([[1.0, 1.0], [1.0, 1.0], [1.0, None]])
     assert [r["score"] for r in found] == [1.0, 1.0, None]
     assert [r["selected"] for r in found] == [True, True, False]
+    assert [r["reason"] for r in found] == ["always_right", "always_right", "missing_epoch"]
+    assert run([[1.0, 0.5]])[0]["reason"] == "selected"
     off = lim_scores(np.array([[2.0], [0.0]]))
     assert off.tolist() == [-math.inf, -math.inf]
 

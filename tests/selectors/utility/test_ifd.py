@@ -87,6 +87,18 @@ def test_a_response_of_no_loss_alone() -> None:
     assert result["selected"].to_pylist() == [False, False, True]
 
 
+@pytest.mark.parametrize("alone", [0.0, -0.0, 1e-9, -0.005])
+@pytest.mark.parametrize("ratio", ["perplexity", "loss"])
+def test_no_loss_alone_is_dropped_whatever_the_limit(ratio: str, alone: float) -> None:
+    """Also by signed zeros and by what rounding leaves of a loss of 0."""
+    table = rows([(0.0, alone), (1.0, alone), (0.5e-9, alone), (1.0, 2.0)])
+    result = select("ifd", table, ratio=ratio, below=5.0)
+    assert result["selected"].to_pylist() == [False, False, False, True]
+    assert result["reason"].to_pylist() == ["no_loss_alone"] * 3 + ["selected"]
+    if ratio == "loss":
+        assert result["score"].to_pylist() == [None, None, None, 0.5]
+
+
 def test_a_ratio_beyond_float64() -> None:
     result = select("ifd", rows([(900.0, 0.5), (0.5, 900.0)]))
     assert result["score"].to_pylist() == [None, 0.0]
