@@ -69,7 +69,8 @@ def prompts_conserved(ctx: Context, version: Version | None) -> Found:
 def answers_drawn(ctx: Context, version: Version | None) -> Found:
     """Every prompt has each answer below n once, or that answer is still to be drawn.
 
-    Imported answers are as many as the user has: there may be fewer than n.
+    Imported answers are as many as the user has: there may be fewer than n. Under a stop rule a prompt
+    has the first of its answers, at most n.
     """
     from winnow.stages import rollouts
 
@@ -84,6 +85,11 @@ def answers_drawn(ctx: Context, version: Version | None) -> Found:
         counts = Counter(prompt for prompt, _ in have)
         faults += [f"{p}: {c} answers, more than {n}" for p, c in counts.items() if c > n]
         figures["prompts without answers"] = len(prompts) - len(counts)
+        return Found(faults, figures)
+    if ctx.recipe.sampling.adaptive:
+        counts = Counter(prompt for prompt, _ in have)
+        faults += [f"{p}: answer {i}, but only {counts[p]}" for p, i in have if i >= counts[p]]
+        faults += [f"{p}: {c} answers, more than {n}" for p, c in counts.items() if c > n]
         return Found(faults, figures)
     lacking = {(prompt, index) for prompt in prompts for index in range(n)} - set(have)
     if lacking:

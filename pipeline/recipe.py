@@ -41,6 +41,14 @@ from winnow.pipeline.recipe_sections.sources import (
     ReasoningGymSource,
     SourceConfig,
 )
+from winnow.pipeline.recipe_sections.stopping import (
+    IntervalStop,
+    MajorityStop,
+    Price,
+    SamplingBudget,
+    StopConfig,
+    UntilKCorrectStop,
+)
 from winnow.pipeline.verify.audit import AuditConfig
 
 __all__ = [
@@ -87,9 +95,15 @@ class Prompting(Part):
 
 
 class SamplingConfig(Part):
-    """How many answers are drawn per prompt, and from which distribution."""
+    """How many answers are drawn per prompt, and from which distribution.
+
+    With rules in `stop`, a prompt gets answers until one of them is content, at most `n`.
+    """
 
     n: PositiveInt = 4
+    stop: tuple[StopConfig, ...] = ()
+    budget: SamplingBudget = SamplingBudget()
+    price: Price | None = None  # of a million tokens
     max_tokens: PositiveInt = 512
     temperature: NonNegativeFloat = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -98,6 +112,16 @@ class SamplingConfig(Part):
     repetition_penalty: PositiveFloat = 1.0
     concurrency: PositiveInt = 256  # requests in flight
     max_attempts: PositiveInt = 3  # tries at one answer before its error stands
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether how many answers a prompt gets depends on their verdicts, or on a budget."""
+        return bool(self.stop) or self.budget != SamplingBudget()
 
     @property
     def distribution(self) -> contracts.Sampling:
@@ -283,5 +307,8 @@ _TYPED: dict[str, type[BaseModel]] = {
     "sft": SFTSet,
     "rl": RLSet,
     "preference": PreferenceSet,
+    "interval": IntervalStop,
+    "until_k_correct": UntilKCorrectStop,
+    "majority": MajorityStop,
     "columns": Columns,
 }

@@ -22,7 +22,7 @@ def explain(
     # A misspelt key also shows as a missing one; the misspelling is what the reader must see.
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     # Inside a tagged union pydantic puts the tag into the location; the file has no such key.
-    path, line = _locate(list(first["loc"]), node)
+    path, line = _locate(list(first["loc"]), node, missing=first["type"] == "missing")
     key = ".".join(path) or "recipe"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
@@ -40,8 +40,11 @@ def explain(
     return f"{origin}:{line}: {key}: {message}{more}"
 
 
-def _locate(loc: list[int | str], node: yaml.Node | None) -> tuple[list[str], int]:
-    """The keys of `loc` that stand in the file, and the line of the deepest one, from 1."""
+def _locate(
+    loc: list[int | str], node: yaml.Node | None, *, missing: bool
+) -> tuple[list[str], int]:
+    """The keys of `loc` that stand in the file, and the line of the deepest one, from 1. `missing`: the
+    last one is a key that should."""
     path: list[str] = []
     line = node.start_mark.line + 1 if node else 1
     for at, part in enumerate(loc):
@@ -53,7 +56,7 @@ def _locate(loc: list[int | str], node: yaml.Node | None) -> tuple[list[str], in
                     node, line = value, key.start_mark.line + 1
                     break
             else:
-                if last:  # the key that is missing
+                if last and missing:
                     path.append(str(part))
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             if part < len(node.value):

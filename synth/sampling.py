@@ -86,30 +86,47 @@ def plan(
     the index has failed for good under this limit. With `settle`, an index whose last try failed
     takes that failure as its row instead of being missing; with `retry`, no failure is for good.
     """
-    attempts: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in stored.to_pylist():
-        if (
-            row["policy"] == target.identity.policy
-            and row["template"] == target.identity.template
-            and row["sampler"] == target.sampling.name
-            and row["recipe_seed"] == target.seed
-        ):
-            attempts[row["prompt_id"], row["index"]].append(row)
+    shelf = Shelf(stored, target, settle=settle, retry=retry)
     names: list[str] = []
     missing: dict[str, list[Missing]] = {}
     for prompt in prompt_ids:
         for index in range(target.n):
-            tries = sorted(attempts.get((prompt, index), ()), key=lambda row: row["attempt"])
-            chosen = next((row for row in tries if _valid(row, target.max_tokens)), None)
-            if chosen is None and not retry:
-                chosen = _failure(tries, target, settle)
-            if chosen:
-                names.append(chosen["rollout_id"])
+            found = shelf.at(prompt, index)
+            if isinstance(found, Missing):
+                missing.setdefault(prompt, []).append(found)
             else:
-                attempt = tries[-1]["attempt"] + 1 if tries else 0
-                failures = sum(row["finish_reason"] == "error" for row in tries)
-                missing.setdefault(prompt, []).append(Missing(prompt, index, attempt, failures))
+                names.append(found["rollout_id"])
     return Plan(names, missing)
+
+
+class Shelf:
+    """The stored answers of a target, by prompt and index; the options are those of `plan`."""
+
+    def __init__(
+        self, stored: pa.Table, target: Target, *, settle: bool = False, retry: bool = False
+    ) -> None:
+        self._target, self._settle, self._retry = target, settle, retry
+        self._tries: dict[tuple[str, int], list[Row]] = defaultdict(list)
+        for row in stored.to_pylist():
+            if (
+                row["policy"] == target.identity.policy
+                and row["template"] == target.identity.template
+                and row["sampler"] == target.sampling.name
+                and row["recipe_seed"] == target.seed
+            ):
+                self._tries[row["prompt_id"], row["index"]].append(row)
+
+    def at(self, prompt: str, index: int) -> Row | Missing:
+        """The row that counts at an index, or what has to be drawn."""
+        tries = sorted(self._tries.get((prompt, index), ()), key=lambda row: row["attempt"])
+        chosen = next((row for row in tries if _valid(row, self._target.max_tokens)), None)
+        if chosen is None and not self._retry:
+            chosen = _failure(tries, self._target, self._settle)
+        if chosen:
+            return chosen
+        attempt = tries[-1]["attempt"] + 1 if tries else 0
+        failures = sum(row["finish_reason"] == "error" for row in tries)
+        return Missing(prompt, index, attempt, failures)
 
 
 def _valid(row: Row, max_tokens: int) -> bool:
@@ -132,6 +149,31 @@ def _failure(tries: Sequence[Row], target: Target, settle: bool) -> Row | None:
     return None
 
 
+class Spending:
+    """What a run may still draw, in answers and tokens; None: without limit."""
+
+    def __init__(self, answers: int | None = None, tokens: int | None = None) -> None:
+        self._answers, self._tokens = answers, tokens
+        self.closed = False
+
+    def allow(self, answers: int) -> bool:
+        """Take so many answers from the budget; False where they are not in it."""
+        spent = self._answers is not None and self._answers < answers
+        if self.closed or spent or (self._tokens is not None and self._tokens <= 0):
+            return False
+        if self._answers is not None:
+            self._answers -= answers
+        return True
+
+    def drawn(self, tokens: int) -> None:
+        if self._tokens is not None:
+            self._tokens -= tokens
+
+    def close(self) -> None:
+        """Allow nothing more: what is under way ends, and is kept."""
+        self.closed = True
+
+
 async def draw(
     missing: Mapping[str, Sequence[Missing]],
     messages: Mapping[str, Sequence[Message]],
@@ -141,21 +183,26 @@ async def draw(
     *,
     concurrency: int,
     judge: Callable[[Row], Awaitable[None]],
+    spending: Spending | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> None:
-    """Draw every missing answer.
+    """Draw every missing answer, as far as `spending` allows.
 
     `messages` gives each prompt's conversation. A row is stored first, then told to `on_row`, then
     given to `judge`. A request that fails becomes a row with its error. What rises from here is a
     fault of the store or of the code, never of one prompt.
     """
+    budget = spending or Spending()
     in_flight = asyncio.Semaphore(concurrency)
     # Prompts whose verdicts are still under way must not keep the engine from being full.
     live = asyncio.Semaphore(2 * concurrency)
 
     async def one(request: Missing) -> None:
         async with in_flight:
-            row = await _ask(engine, messages[request.prompt_id], request, target)
+            if not budget.allow(1):
+                return
+            row = await ask(engine, messages[request.prompt_id], request, target)
+        budget.drawn(row["n_tokens"])
         await writer.put(row)
         on_row(row)
         await judge(row)
@@ -174,9 +221,8 @@ async def draw(
             group.create_task(prompt(requests))
 
 
-async def _ask(
-    engine: Engine, messages: Sequence[Message], request: Missing, target: Target
-) -> Row:
+async def ask(engine: Engine, messages: Sequence[Message], request: Missing, target: Target) -> Row:
+    """Draw one answer: a row of the rollouts table, also where the request failed."""
     seed = rollout_seed(request.prompt_id, target.seed, request.index, request.failures)
     error: str | None = None
     try:

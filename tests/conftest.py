@@ -34,9 +34,19 @@ class StubServer:
 
 @pytest.fixture
 def stub_server(tmp_path: Path) -> Iterator[StubServer]:
-    log = tmp_path / "requests.log"
+    yield from _served(tmp_path, "0.02")
+
+
+@pytest.fixture
+def slow_server(tmp_path: Path) -> Iterator[StubServer]:
+    """One that takes seconds for an answer."""
+    yield from _served(tmp_path, "4")
+
+
+def _served(folder: Path, seconds: str) -> Iterator[StubServer]:
+    log = folder / "requests.log"
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "stub_server.py"), str(log)],
+        [sys.executable, str(ROOT / "tests" / "stub_server.py"), str(log), seconds],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -260,14 +260,17 @@ class VerifierPool:
 
 class _Process(SpawnProcess):
     """A worker with fixed string hashes: generators of some reasoning-gym families walk over sets
-    of words, and must make the same entry here as in the process that made the prompts."""
+    of words, and must make the same entry here as in the process that made the prompts. Until
+    `_prepare`, Ctrl-C is held back from it."""
 
     def start(self) -> None:
         before = os.environ.get("PYTHONHASHSEED")
         os.environ["PYTHONHASHSEED"] = "0"  # a child reads it when it starts, and only then
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             super().start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if before is None:
                 del os.environ["PYTHONHASHSEED"]
             else:
@@ -344,6 +347,10 @@ def _prepare(verifiers: Sequence[str], memory_bytes: int, parent: int) -> None:
     """Runs in every worker before it takes its first row."""
     # Python's own handlers wait for the interpreter, which a row may never come back to.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Ctrl-C reaches the whole group: the main process decides what to finish, and ends the workers.
+    # A handler, for what is ignored stays so in the programs that a worker starts.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     _die_with(parent)
     for name in verifiers:
         # A verifier that cannot start says so for each of its rows; the others still work.

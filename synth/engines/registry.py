@@ -52,7 +52,9 @@ async def start(config: recipe.EngineConfig) -> Engine:
 
             return OpenAIEngine(config)
         case recipe.ReplayEngine():
-            raise UsageError("engine.type replay samples nothing")
+            from winnow.synth.engines.replay import Recorded
+
+            return Recorded(config)
         case recipe.PluginEngine():
             return _plugin(config.plugin)(**config.args)
 

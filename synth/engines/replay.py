@@ -12,14 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.names import canonical_json, prompt_id, rollout_id
+from winnow.pipeline.names import Message, canonical_json, prompt_id, rollout_id
 from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.sources import files
 from winnow.pipeline.sources.files import Record, Unreadable
 from winnow.pipeline.store.store import Store
 from winnow.pipeline.upkeep import IMPORTED
-from winnow.synth.sampling import Plan
+from winnow.synth.sampling import Missing, Plan, Row
 
 TEMPLATE = IMPORTED
 _BATCH = 10_000
@@ -38,16 +39,49 @@ class Imported:
 
 def plan(prompt_ids: Iterable[str], stored: pa.Table, engine: ReplayEngine, n: int) -> Plan:
     """The first `n` imported answers of every prompt; what the user does not have is not missed."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for row in stored.to_pylist():
-        if (row["policy"], row["template"], row["sampler"]) == (
-            engine.policy,
-            TEMPLATE,
-            engine.sampler,
-        ):
-            found[row["prompt_id"]].append((row["index"], row["rollout_id"]))
-    names = [name for prompt in prompt_ids for _, name in sorted(found[prompt])[:n]]
-    return Plan(names, {})
+    shelf = Imports(stored, engine)
+    rows = [row for prompt in prompt_ids for row in shelf.of(prompt)[:n]]
+    return Plan([row["rollout_id"] for row in rows], {})
+
+
+class Imports:
+    """The imported answers of an engine's policy and sampler, by prompt and order."""
+
+    def __init__(self, stored: pa.Table, engine: ReplayEngine) -> None:
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        for row in stored.to_pylist():
+            if (row["policy"], row["template"], row["sampler"]) == (
+                engine.policy,
+                TEMPLATE,
+                engine.sampler,
+            ):
+                self._rows[row["prompt_id"]].append(row)
+        for rows in self._rows.values():
+            rows.sort(key=lambda row: (row["index"], row["rollout_id"]))
+
+    def of(self, prompt: str) -> list[Row]:
+        """All answers to a prompt, in order."""
+        return self._rows.get(prompt, [])
+
+    def at(self, prompt: str, index: int) -> Row | Missing:
+        """The answer that stands at place `index`."""
+        rows = self.of(prompt)
+        return rows[index] if index < len(rows) else Missing(prompt, index, 0)
+
+
+class Recorded:
+    """An `Engine` that draws nothing: there are the imported answers, and no more."""
+
+    def __init__(self, engine: ReplayEngine) -> None:
+        self.identity = Identity(engine.policy, TEMPLATE)
+
+    async def complete(
+        self, messages: Sequence[Message], sampling: Sampling, *, seed: int, max_tokens: int
+    ) -> Completion:
+        raise EngineError("replay samples nothing", permanent=True)
+
+    async def close(self) -> None:
+        pass
 
 
 def read_file(path: Path) -> Iterator[Record]:

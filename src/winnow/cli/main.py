@@ -63,6 +63,9 @@ def options(
     del debug  # read from the arguments by `main`, which must know it also where parsing fails
 
 
+STOPPED = 130
+
+
 def main() -> None:
     """Entry point. Exit code 0: done; 1: the run failed; 2: wrong use; 130: stopped."""
     arguments = sys.argv[1:]
@@ -74,7 +77,8 @@ def main() -> None:
 
 def _run(debug: bool) -> int:
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == STOPPED:  # typer makes this of KeyboardInterrupt
+            raise KeyboardInterrupt
     except typer.Exit as done:
         return done.exit_code
     except TyperException as error:
@@ -83,7 +87,7 @@ def _run(debug: bool) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         _say("stopped. What was finished is stored; the same command goes on from there.")
-        return 130
+        return STOPPED
     except WinnowError as error:
         if debug:
             traceback.print_exc()

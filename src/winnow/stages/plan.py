@@ -8,13 +8,14 @@ from pathlib import Path
 
 from winnow.pipeline.recipe import VLLMEngine
 from winnow.pipeline.workspace import Workspace
-from winnow.stages import prompts, rollouts
+from winnow.stages import adaptive_rollouts, prompts, rollouts
 from winnow.stages.base import Context, StageResult
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows, answers and tokens of a run. Tokens are an estimate: `tokens_basis` says from what."""
+    """Rows, answers and tokens of a run. Tokens are an estimate: `tokens_basis` says from what.
+    `adaptive`: stop rules or a budget decide how many answers there will be, at most these."""
 
     source_rows: int
     prompts: int
@@ -28,14 +29,16 @@ class Plan:
     answer_tokens_at_most: int
     tokens_basis: str
     sets: tuple[str, ...]
+    adaptive: bool = False
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), for people."""
+        most = "at most " if self.adaptive else ""
         return [
             ("source rows", f"{self.source_rows:,}"),
             ("prompts", f"{self.prompts:,} ({self.source_rows - self.prompts:,} rows dropped)"),
             ("policy", self.policy),
-            ("answers", f"{self.answers:,}: {self.stored:,} stored, {self.missing:,} to draw"),
+            ("answers", f"{most}{self.answers:,}: {self.stored:,} stored, {most}{self.missing:,} to draw"),
             ("prompt tokens to read", f"about {self.prompt_tokens:,}"),
             ("answer tokens to draw", f"about {self.answer_tokens:,} ({self.tokens_basis})"),
             ("at most", f"{self.answer_tokens_at_most:,}"),
@@ -63,6 +66,11 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
     table = work.read("prompts", ["prompt_id", "n_tokens"])
     ids = sorted(set(table["prompt_id"].to_pylist()))
     todo = rollouts.plan_of(ctx, ids)
+    missing = todo.n_missing
+    if recipe.sampling.adaptive:
+        adaptive_rollouts.rule_of(ctx)  # parameters that make no sense must show here
+        if recipe.sampling.budget.answers is not None:
+            missing = min(missing, recipe.sampling.budget.answers)
     length = dict(zip(table["prompt_id"].to_pylist(), table["n_tokens"].to_pylist(), strict=True))
     mean, basis = _answer_length(ctx)
     return Plan(
@@ -70,14 +78,15 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
         prompts=found.counts["kept"],
         drops=dict(drops.most_common()),
         policy=rollouts.target_of(ctx).identity.policy,
-        answers=len(ids) * recipe.sampling.n,
+        answers=len(todo.stored) + missing,
         stored=len(todo.stored),
-        missing=todo.n_missing,
+        missing=missing,
         prompt_tokens=sum((length[p] or 0) * len(m) for p, m in todo.missing.items()),
-        answer_tokens=round(mean * todo.n_missing),
-        answer_tokens_at_most=recipe.sampling.max_tokens * todo.n_missing,
+        answer_tokens=round(mean * missing),
+        answer_tokens_at_most=recipe.sampling.max_tokens * missing,
         tokens_basis=basis,
         sets=tuple(recipe.sets),
+        adaptive=recipe.sampling.adaptive,
     )
 
 

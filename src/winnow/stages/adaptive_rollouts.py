@@ -1,0 +1,219 @@
+"""Answers drawn under stop rules: what is stored and judged decides whether a prompt needs more."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.recipe import ReplayEngine
+from winnow.pipeline.recipe_sections.stopping import (
+    IntervalStop,
+    MajorityStop,
+    StopConfig,
+    UntilKCorrectStop,
+)
+from winnow.pipeline.store.store import Store
+from winnow.pipeline.verify.judging import Tasks, missing_verdicts
+from winnow.stages.base import Context, run_async
+from winnow.stages.drawing import Meter, drawing, interruptible, messages_of
+from winnow.stages.judges import tasks_of
+from winnow.synth import sampling
+from winnow.synth.adaptive import AnyShelf, Decision, Desk, draw_until, settled
+from winnow.synth.engines import replay
+from winnow.synth.stopping.any_of import AnyOf
+from winnow.synth.stopping.base import Rule
+from winnow.synth.stopping.calibrated import calibrated
+from winnow.synth.stopping.cap import Cap
+from winnow.synth.stopping.guaranteed import guaranteed
+from winnow.synth.stopping.majority import Majority
+from winnow.synth.stopping.until_k_correct import UntilKCorrect
+
+_VERDICT = ("rollout_id", "task_id", "verdict", "extracted")
+
+
+def rule_of(ctx: Context) -> Rule:
+    """The recipe's rules: a prompt is done when one of them stops, or at `sampling.n` answers."""
+    config = ctx.recipe.sampling
+    tokens = config.budget.tokens_per_prompt
+    cap = Cap(config.n, tokens, config.max_tokens if tokens else None)
+    return AnyOf((*(_rule(each, config.n) for each in config.stop), cap))
+
+
+def _rule(config: StopConfig, n: int) -> Rule:
+    match config:
+        case IntervalStop():
+            return _interval(config, n)
+        case UntilKCorrectStop():
+            return UntilKCorrect(config.k, official_strict=config.official_strict)
+        case MajorityStop():
+            return Majority(n, config.confidence)
+
+
+def _interval(config: IntervalStop, n: int) -> Rule:
+    try:
+        if config.mode == "guaranteed":
+            return guaranteed(
+                n,
+                alpha=config.error,
+                band=config.band,
+                hopeless=config.hopeless,
+                solved=config.solved,
+                width=config.width,
+                mixture=config.prior,
+            )
+        return calibrated(
+            n,
+            prior=config.prior,
+            band=config.band,
+            error=config.error if config.band else None,
+            hopeless=config.hopeless,
+            solved=config.solved,
+            surely=1 - config.error,
+            width=config.width,
+        )
+    except ValueError as error:
+        raise UsageError(f"sampling.stop: interval: {error}") from None
+
+
+def shelf_of(
+    ctx: Context, stored: pa.Table, target: sampling.Target, *, settle: bool = False
+) -> AnyShelf:
+    """The stored answers that count. `settle`: a failure that another try may mend counts too."""
+    if isinstance(ctx.recipe.engine, ReplayEngine):
+        return replay.Imports(stored, ctx.recipe.engine)
+    return sampling.Shelf(stored, target, settle=settle, retry=ctx.retry_errors and not settle)
+
+
+class KnownVerdicts:
+    """The verdicts of stored answers, and of those that are judged meanwhile."""
+
+    def __init__(self, tasks: Tasks, store: Store, rollouts: Sequence[str]) -> None:
+        self._tasks = tasks
+        table = store.get(rollouts, "rollout_id", columns=_VERDICT)
+        self._rows = {row["verdict_id"]: row for row in table.to_pylist()}
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._rows)
+
+    def note(self, verdict: Mapping[str, Any]) -> None:
+        """Remember a verdict that was made here."""
+        self._rows[verdict["verdict_id"]] = {
+            name: verdict[name] for name in ("verdict_id", *_VERDICT)
+        }
+
+    def of(self, answer: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """An answer's verdicts, one for each task of its prompt; None where one is missing."""
+        names = self._tasks.verdict_ids(answer["rollout_id"], answer["prompt_id"])
+        if not self._rows.keys() >= set(names):
+            return None
+        return [self._rows[name] for name in names]
+
+
+def decisions(
+    ctx: Context,
+    ids: Sequence[str],
+    target: sampling.Target,
+    tasks: Tasks,
+    store: Store,
+    verdicts: Store,
+    *,
+    settle: bool = False,
+) -> tuple[list[Decision], list[str]]:
+    """How far each prompt gets with what is stored, and the names of the answers that count."""
+    stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
+    shelf = shelf_of(ctx, stored, target, settle=settle)
+    known = KnownVerdicts(tasks, verdicts, stored["rollout_id"].to_pylist())
+    found = settled(ids, shelf, known.of, rule_of(ctx))
+    names = []
+    for decision in found:
+        rows = [shelf.at(decision.prompt_id, index) for index in range(decision.answers)]
+        names += [row["rollout_id"] for row in rows if not isinstance(row, sampling.Missing)]
+    return found, names
+
+
+def fill(
+    ctx: Context, prompts: pa.Table, ids: list[str], target: sampling.Target, meter: Meter
+) -> tuple[pa.Table, bool, dict[str, int]]:
+    """Draw until every prompt is decided; the answers that count, whether another try may mend some,
+    and how many prompts ended by which reason."""
+    tasks = tasks_of(ctx, prompts)
+    work = ctx.workspace
+    with (
+        work.rollouts(write=True, on_wait=ctx.waits) as store,
+        work.verdicts(write=True, on_wait=ctx.waits) as verdicts,
+    ):
+        stored = store.get(ids, "prompt_id", columns=["prompt_id"])
+        missing_verdicts(stored, tasks, verdicts, ctx.recipe.verify.timeout_seconds)
+        found, _ = decisions(ctx, ids, target, tasks, store, verdicts)
+        meter.total = len(ids)
+        if any(decision.reason is None for decision in found):
+            run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, meter))
+        found, names = decisions(ctx, ids, target, tasks, store, verdicts)
+        _, settled_names = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
+        table = store.get(settled_names)
+    counts = Counter(decision.reason or "undecided" for decision in found)
+    return table, len(names) < len(settled_names), dict(sorted(counts.items()))
+
+
+async def _draw(
+    ctx: Context,
+    prompts: pa.Table,
+    ids: list[str],
+    target: sampling.Target,
+    tasks: Tasks,
+    store: Store,
+    verdict_store: Store,
+    meter: Meter,
+) -> None:
+    stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
+    known = KnownVerdicts(tasks, verdict_store, stored["rollout_id"].to_pylist())
+
+    def on_verdict(row: Mapping[str, Any]) -> None:
+        known.note(row)
+        meter.judged(row)
+
+    async with drawing(ctx, tasks, store, verdict_store, known.names, on_verdict) as parts:
+
+        async def judge(row: sampling.Row) -> list[dict[str, Any]]:
+            if (verdicts := known.of(row)) is None:
+                if "completion" not in row:  # a stored one, of which only light columns were read
+                    row = store.get([row["rollout_id"]]).to_pylist()[0]
+                await parts.judge(row)
+                verdicts = known.of(row)
+            assert verdicts is not None
+            return verdicts
+
+        shelf = shelf_of(ctx, stored, target)
+        spending = _left(ctx, shelf, ids)
+        meter.start()
+        with interruptible(ctx, spending, meter):
+            desk = Desk(
+                shelf,
+                messages_of(prompts),
+                parts.engine,
+                target,
+                parts.writer,
+                concurrency=ctx.recipe.sampling.concurrency,
+                judge=judge,
+                spending=spending,
+                on_row=meter.drawn,
+            )
+            await draw_until(ids, rule_of(ctx), desk, meter.decided)
+
+
+def _left(ctx: Context, shelf: AnyShelf, ids: Sequence[str]) -> sampling.Spending:
+    """The run's budget less what is stored already; nothing of imported answers."""
+    config = ctx.recipe.sampling
+    if isinstance(ctx.recipe.engine, ReplayEngine):
+        return sampling.Spending(answers=0)
+    if config.budget.answers is None and config.budget.tokens is None:
+        return sampling.Spending()
+    rows = [shelf.at(prompt, index) for prompt in ids for index in range(config.n)]
+    tokens = [row["n_tokens"] for row in rows if not isinstance(row, sampling.Missing)]
+    return sampling.Spending(
+        None if config.budget.answers is None else max(config.budget.answers - len(tokens), 0),
+        None if config.budget.tokens is None else config.budget.tokens - sum(tokens),
+    )

@@ -1,0 +1,150 @@
+"""Stop rules in a recipe: what is drawn, what is used again, and what `check` says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from winnow.assets.invariants import answers_drawn
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.workspace import open_store
+from winnow.stages import difficulty, plan, prompts, rollouts, verdicts
+from winnow.stages.base import Context
+from winnow.synth.engines.replay import import_rollouts
+
+PROMPTS = 24
+STUB = 'engine: {{type: openai, model: stub, base_url: "{url}"}}'
+REPLAY = "engine: {{type: replay, policy: teacher}}"
+
+
+def context(folder: Path, sampling: str, engine: str = STUB, url: str = "") -> Context:
+    rows = [{"prompt": f"What is {i} + {3 * i}?", "answer": str(4 * i)} for i in range(PROMPTS)]
+    source = folder / "sums.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    recipe = folder / "sums.yaml"
+    recipe.write_text(
+        f"""
+dataset: sums
+sources:
+  - {{type: dataset, name: sums, path: {source}, verifier: math}}
+{engine.format(url=url)}
+sampling: {{max_tokens: 64, {sampling}}}
+sets: {{rl: {{}}}}
+"""
+    )
+    ctx = Context.of(recipe, folder / "home")
+    prompts.run(ctx)
+    return ctx
+
+
+def outcomes(ctx: Context) -> dict[str, str]:
+    """Right and wrong answers of each prompt in order, as r and w."""
+    verdicts.run(ctx)
+    drawn = ctx.workspace.read("rollouts", ["rollout_id", "prompt_id", "index"]).to_pylist()
+    judged = ctx.workspace.read("verdicts", ["rollout_id", "verdict"]).to_pylist()
+    said = {row["rollout_id"]: row["verdict"][0].replace("c", "r") for row in judged}
+    found: dict[str, str] = {}
+    for row in sorted(drawn, key=lambda row: (row["prompt_id"], row["index"])):
+        found[row["prompt_id"]] = found.get(row["prompt_id"], "") + said[row["rollout_id"]]
+    return found
+
+
+def test_each_prompt_ends_where_its_rule_is_content(tmp_path: Path, stub_server: Any) -> None:
+    rule = "n: 10, stop: [{type: until_k_correct, k: 3}], price: {prompt: 1, answer: 1000000}"
+    ctx = context(tmp_path, rule, url=stub_server.url)
+    done = rollouts.run(ctx)
+    for kinds in outcomes(ctx).values():
+        assert len(kinds) == 10 or (kinds.count("r") == 3 and kinds[-1] == "r")
+    assert len(stub_server.seeds()) == done.counts["rollouts"] == done.cost["answers_drawn"]
+    # No tokenizer of the server's model is here, so that nobody knows how long the prompts are.
+    assert (done.cost["tokens_read"], done.cost["cost"]) == (0, done.cost["tokens_drawn"])
+    assert done.counts["enough_correct"] + done.counts.get("max_answers", 0) == PROMPTS
+    assert not answers_drawn(ctx, None).faults
+    assert rollouts.run(ctx).skipped
+    assert difficulty.run(ctx).counts["tasks"] == PROMPTS
+
+
+def test_another_rule_uses_what_is_there(tmp_path: Path, stub_server: Any) -> None:
+    rollouts.run(context(tmp_path, "n: 6", url=stub_server.url))
+    drawn = len(stub_server.seeds())
+    ctx = context(tmp_path, "n: 6, stop: [{type: until_k_correct, k: 2}]", url=stub_server.url)
+    before = rollouts.run(ctx)
+    assert len(stub_server.seeds()) == drawn, "an answer was drawn though six were there"
+    assert before.counts["rollouts"] < drawn
+    more = rollouts.run(
+        context(tmp_path, "n: 9, stop: [{type: until_k_correct, k: 5}]", url=stub_server.url)
+    )
+    new = stub_server.seeds()[drawn:]
+    assert 0 < len(new) == more.cost["answers_drawn"]
+    assert not set(new) & set(stub_server.seeds()[:drawn])
+
+
+def test_an_interval_is_cheaper_than_its_cap(tmp_path: Path, stub_server: Any) -> None:
+    rule = "n: 16, stop: [{type: interval, band: [0.1, 0.9], error: 0.15}]"
+    done = rollouts.run(context(tmp_path, rule, url=stub_server.url))
+    assert done.counts["rollouts"] < 0.5 * 16 * PROMPTS
+    assert done.counts["in_band"] > PROMPTS // 2  # the stub is right for about half of the seeds
+
+
+def test_a_run_budget_leaves_prompts_undecided_and_a_larger_one_goes_on(
+    tmp_path: Path, stub_server: Any
+) -> None:
+    rule = "n: 4, budget: {{answers: {}}}"
+    first = rollouts.run(context(tmp_path, rule.format(30), url=stub_server.url))
+    assert len(stub_server.seeds()) == first.counts["rollouts"] <= 30
+    assert first.counts["undecided"] > 0
+    again = context(tmp_path, rule.format(30), url=stub_server.url)
+    assert rollouts.run(again).skipped
+    rest = rollouts.run(context(tmp_path, rule.format(1000), url=stub_server.url))
+    assert rest.counts["max_answers"] == PROMPTS
+    assert len(set(stub_server.seeds())) == len(stub_server.seeds()) == 4 * PROMPTS
+
+
+def test_imported_answers_are_judged_until_the_rule_is_content(tmp_path: Path) -> None:
+    context(tmp_path, "n: 8", REPLAY)
+    answers = [
+        {"prompt": f"What is {i} + {3 * i}?", "completion": f"The answer is {4 * i + (k % 2)}."}
+        for i in range(PROMPTS)
+        for k in range(5)
+    ]
+    with open_store(tmp_path / "home", "rollouts", write=True) as store:
+        import_rollouts(answers, store, policy="teacher")
+    ctx = context(tmp_path, "n: 8, stop: [{type: until_k_correct, k: 2}]", REPLAY)
+    done = rollouts.run(ctx)
+    assert set(outcomes(ctx).values()) == {"rwr"}
+    assert done.counts["enough_correct"] == PROMPTS
+    short = context(tmp_path, "n: 8, stop: [{type: until_k_correct, k: 4}]", REPLAY)
+    assert rollouts.run(short).counts["undecided"] == PROMPTS
+    assert set(outcomes(short).values()) == {"rwrwr"}
+    assert not answers_drawn(short, None).faults
+
+
+def test_what_a_rule_cannot_reach_shows_before_anything_is_drawn(tmp_path: Path) -> None:
+    rule = "n: 4, stop: [{type: interval, band: [0.1, 0.9], error: 0.01}]"
+    with pytest.raises(
+        UsageError, match=r"sampling\.stop: interval: .*with 4 answers the least is"
+    ):
+        plan.plan(context(tmp_path, rule, REPLAY))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        ("stop: [{type: interval}]", "sampling.stop.0: needs a band, a width, hopeless or solved"),
+        ("stop: [{type: intervals}]", "sampling.stop.0: `type` must be one of"),
+        ("stop: [{type: until_k_correct, kk: 3}]", "sampling.stop.0.kk: unknown key.*did you mean"),
+        ("stop: [{type: interval, band: [0.9, 0.1]}]", "lower end 0.9 is above"),
+        ("budget: {tokens_per_prompt: 0}", "sampling.budget.tokens_per_prompt"),
+    ],
+)
+def test_wrong_rules_are_named(tmp_path: Path, sampling: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        context(tmp_path, sampling, REPLAY)
+
+
+def test_the_plan_says_at_most(tmp_path: Path) -> None:
+    ctx = context(tmp_path, "n: 4, budget: {answers: 10}", STUB, "http://127.0.0.1:9/v1")
+    found = plan.plan(ctx)
+    assert (found.answers, found.missing) == (10, 10)
+    assert dict(found.lines())["answers"] == "at most 10: 0 stored, at most 10 to draw"
