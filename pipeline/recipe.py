@@ -42,10 +42,13 @@ from winnow.pipeline.recipe_sections.sources import (
     SourceConfig,
 )
 from winnow.pipeline.recipe_sections.stopping import (
+    BandFillSteering,
     IntervalStop,
     MajorityStop,
+    MoppsSteering,
     Price,
     SamplingBudget,
+    SteeringConfig,
     StopConfig,
     UntilKCorrectStop,
 )
@@ -102,6 +105,7 @@ class SamplingConfig(Part):
 
     n: PositiveInt = 4
     stop: tuple[StopConfig, ...] = ()
+    steer: SteeringConfig | None = None  # which prompts are sampled at all
     budget: SamplingBudget = SamplingBudget()
     price: Price | None = None  # of a million tokens
     max_tokens: PositiveInt = 512
@@ -121,7 +125,14 @@ class SamplingConfig(Part):
     @property
     def adaptive(self) -> bool:
         """Whether how many answers a prompt gets depends on their verdicts, or on a budget."""
-        return bool(self.stop) or self.budget != SamplingBudget()
+        return bool(self.stop or self.steer) or self.budget != SamplingBudget()
+
+    @model_validator(mode="after")
+    def _steerable(self) -> "SamplingConfig":
+        bands = [each for each in self.stop if isinstance(each, IntervalStop) and each.band]
+        if isinstance(self.steer, BandFillSteering) and len(bands) != 1:
+            raise ValueError("steer: band_fill needs one `stop` rule of type interval with a band")
+        return self
 
     @property
     def distribution(self) -> contracts.Sampling:
@@ -310,5 +321,7 @@ _TYPED: dict[str, type[BaseModel]] = {
     "interval": IntervalStop,
     "until_k_correct": UntilKCorrectStop,
     "majority": MajorityStop,
+    "band_fill": BandFillSteering,
+    "mopps": MoppsSteering,
     "columns": Columns,
 }

@@ -74,6 +74,40 @@ class MajorityStop(Part):
 StopConfig = Annotated[IntervalStop | UntilKCorrectStop | MajorityStop, Field(discriminator="type")]
 
 
+class BandFillSteering(Part):
+    """Stop the run when `prompts` of them are surely in the band of the `interval` rule, those first
+    that are likely to get there for few tokens. `window`: how many answers may be under way that the
+    next choice does not know yet."""
+
+    type: Literal["band_fill"] = "band_fill"
+    prompts: PositiveInt
+    window: PositiveInt = 512
+
+
+class MoppsSteering(Part):
+    """MoPPS (arXiv 2507.04632): in each of `rounds` rounds, `answers` more for the `prompts` whose
+    pass rate, drawn from its posterior, is nearest `target`, out of `candidates` times as many.
+    `discount` below 1 forgets, for a policy that learns. `window` as in band_fill, in prompts."""
+
+    type: Literal["mopps"] = "mopps"
+    prompts: PositiveInt
+    rounds: PositiveInt
+    answers: PositiveInt = 8
+    candidates: PositiveInt = 8
+    target: Share = 0.5
+    discount: Share = 1.0
+    prior: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+    window: PositiveInt = 256
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+SteeringConfig = Annotated[BandFillSteering | MoppsSteering, Field(discriminator="type")]
+
+
 class Price(Part):
     """What a million tokens cost, in whatever currency: of prompts, as far as the recipe's tokenizer
     knows their length, and of answers."""

@@ -148,3 +148,35 @@ def test_the_plan_says_at_most(tmp_path: Path) -> None:
     found = plan.plan(ctx)
     assert (found.answers, found.missing) == (10, 10)
     assert dict(found.lines())["answers"] == "at most 10: 0 stored, at most 10 to draw"
+
+
+BAND = "stop: [{type: interval, band: [0.2, 0.8], error: 0.2}]"
+
+
+def test_band_fill_stops_the_run_and_resumes(tmp_path: Path, stub_server: Any) -> None:
+    rule = f"n: 12, {BAND}, steer: {{type: band_fill, prompts: 5, window: 4}}"
+    first = rollouts.run(context(tmp_path, rule + ", budget: {answers: 6}", url=stub_server.url))
+    assert first.counts["rollouts"] == len(stub_server.seeds()) == 6
+    done = rollouts.run(context(tmp_path, rule, url=stub_server.url))
+    assert done.counts["in_band"] >= 5
+    assert done.counts["undecided"] > 0
+    assert len(set(stub_server.seeds())) == len(stub_server.seeds()) == done.counts["rollouts"]
+    other = tmp_path / "calm"
+    other.mkdir()
+    calm = rollouts.run(context(other, rule, url=stub_server.url))
+    assert calm.data_version == done.data_version
+    ctx = context(tmp_path, rule, url=stub_server.url)
+    assert rollouts.run(ctx).skipped
+    assert not answers_drawn(ctx, None).faults
+
+
+def test_mopps_samples_some_prompts(tmp_path: Path, stub_server: Any) -> None:
+    rule = "n: 12, steer: {type: mopps, prompts: 3, rounds: 4, answers: 2, window: 6}"
+    done = rollouts.run(context(tmp_path, rule, url=stub_server.url))
+    assert done.counts["rollouts"] == 3 * 4 * 2 == len(stub_server.seeds())
+    assert done.counts["sampled"] + done.counts["not_chosen"] == PROMPTS
+
+
+def test_band_fill_needs_a_band(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="band_fill needs one `stop` rule of type interval"):
+        context(tmp_path, "n: 12, steer: {type: band_fill, prompts: 5}", REPLAY)

@@ -9,8 +9,10 @@ import pyarrow as pa
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.recipe_sections.stopping import (
+    BandFillSteering,
     IntervalStop,
     MajorityStop,
+    MoppsSteering,
     StopConfig,
     UntilKCorrectStop,
 )
@@ -22,12 +24,17 @@ from winnow.stages.judges import tasks_of
 from winnow.synth import sampling
 from winnow.synth.adaptive import AnyShelf, Decision, Desk, draw_until, settled
 from winnow.synth.engines import replay
+from winnow.synth.steering import BandFiller, Director, Thompson, draw_steered
+from winnow.synth.steering import replay as replay_choices
 from winnow.synth.stopping.any_of import AnyOf
+from winnow.synth.stopping.band_fill import BandFill
 from winnow.synth.stopping.base import Rule
 from winnow.synth.stopping.calibrated import calibrated
 from winnow.synth.stopping.cap import Cap
 from winnow.synth.stopping.guaranteed import guaranteed
+from winnow.synth.stopping.interval import Interval
 from winnow.synth.stopping.majority import Majority
+from winnow.synth.stopping.mopps import Mopps
 from winnow.synth.stopping.until_k_correct import UntilKCorrect
 
 _VERDICT = ("rollout_id", "task_id", "verdict", "extracted")
@@ -51,7 +58,7 @@ def _rule(config: StopConfig, n: int) -> Rule:
             return Majority(n, config.confidence)
 
 
-def _interval(config: IntervalStop, n: int) -> Rule:
+def _interval(config: IntervalStop, n: int) -> Interval:
     try:
         if config.mode == "guaranteed":
             return guaranteed(
@@ -75,6 +82,31 @@ def _interval(config: IntervalStop, n: int) -> Rule:
         )
     except ValueError as error:
         raise UsageError(f"sampling.stop: interval: {error}") from None
+
+
+def director_of(ctx: Context, ids: Sequence[str]) -> tuple[Director, int] | None:
+    """Who chooses among the prompts, and how far ahead of what is known; None where nobody does."""
+    config, rule = ctx.recipe.sampling, rule_of(ctx)
+    match config.steer:
+        case BandFillSteering() as fill:
+            stop = next(each for each in config.stop if isinstance(each, IntervalStop))
+            table = BandFill.of(fill.prompts, _interval(stop, config.n), stop.prior)
+            return BandFiller(ids, rule, table, config.max_tokens), fill.window
+        case MoppsSteering() as mopps:
+            choose = Mopps(
+                mopps.prompts, mopps.candidates, target=mopps.target, discount=mopps.discount
+            )
+            director = Thompson(
+                ids,
+                choose,
+                rule,
+                answers=mopps.answers,
+                rounds=mopps.rounds,
+                seed=ctx.recipe.seed,
+                prior=mopps.prior,
+            )
+            return director, mopps.window
+    return None
 
 
 def shelf_of(
@@ -121,17 +153,24 @@ def decisions(
     verdicts: Store,
     *,
     settle: bool = False,
-) -> tuple[list[Decision], list[str]]:
-    """How far each prompt gets with what is stored, and the names of the answers that count."""
+) -> tuple[list[Decision], list[str], bool]:
+    """How far each prompt gets with what is stored, the names of the answers that count, and whether
+    no more is wanted."""
     stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
     shelf = shelf_of(ctx, stored, target, settle=settle)
     known = KnownVerdicts(tasks, verdicts, stored["rollout_id"].to_pylist())
-    found = settled(ids, shelf, known.of, rule_of(ctx))
+    steered = director_of(ctx, ids)
+    if steered is None:
+        found = settled(ids, shelf, known.of, rule_of(ctx))
+        whole = all(decision.reason is not None for decision in found)
+    else:
+        whole = replay_choices(*steered, shelf, known.of)
+        found = steered[0].decisions()
     names = []
     for decision in found:
         rows = [shelf.at(decision.prompt_id, index) for index in range(decision.answers)]
         names += [row["rollout_id"] for row in rows if not isinstance(row, sampling.Missing)]
-    return found, names
+    return found, names, whole
 
 
 def fill(
@@ -147,12 +186,12 @@ def fill(
     ):
         stored = store.get(ids, "prompt_id", columns=["prompt_id"])
         missing_verdicts(stored, tasks, verdicts, ctx.recipe.verify.timeout_seconds)
-        found, _ = decisions(ctx, ids, target, tasks, store, verdicts)
+        _, _, whole = decisions(ctx, ids, target, tasks, store, verdicts)
         meter.total = len(ids)
-        if any(decision.reason is None for decision in found):
+        if not whole:
             run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, meter))
-        found, names = decisions(ctx, ids, target, tasks, store, verdicts)
-        _, settled_names = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
+        found, names, _ = decisions(ctx, ids, target, tasks, store, verdicts)
+        _, settled_names, _ = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
         table = store.get(settled_names)
     counts = Counter(decision.reason or "undecided" for decision in found)
     return table, len(names) < len(settled_names), dict(sorted(counts.items()))
@@ -201,7 +240,11 @@ async def _draw(
                 spending=spending,
                 on_row=meter.drawn,
             )
-            await draw_until(ids, rule_of(ctx), desk, meter.decided)
+            steered = director_of(ctx, ids)
+            if steered is None:
+                await draw_until(ids, rule_of(ctx), desk, meter.decided)
+            else:
+                await draw_steered(*steered, desk, meter.decided)
 
 
 def _left(ctx: Context, shelf: AnyShelf, ids: Sequence[str]) -> sampling.Spending:

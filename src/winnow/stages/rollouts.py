@@ -121,6 +121,7 @@ def _stopping(ctx: Context) -> dict[str, Any]:
     tasks = tasks_of(ctx, ctx.workspace.read("prompts"))
     return {
         "stop": [dump(rule) for rule in config.stop],
+        "steer": dump(config.steer) if config.steer else None,
         "budget": dump(config.budget),
         "verifiers": tasks.labels,
     }
