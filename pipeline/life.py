@@ -19,14 +19,16 @@ _SHORTEST = 6  # fewer hex digits of a name would mean too many rows
 class Life:
     """Everything recorded about one row in one recipe's last run, as rows of the stage tables.
 
-    `answers` are rollouts with their verdicts and scores; `decisions` are ledger rows in stage
-    order; `published` says in which versions and sets it stands.
+    `sampled` is how a stop rule ended the prompt, None where there was none; `answers` are rollouts
+    with their verdicts and scores; `decisions` are ledger rows in stage order; `published` says in
+    which versions and sets it stands.
     """
 
     recipe: str
     row_id: str
     kind: str
     prompt: dict[str, Any] | None
+    sampled: dict[str, Any] | None
     difficulty: dict[str, Any] | None
     cluster: dict[str, Any] | None
     answers: list[dict[str, Any]]
@@ -77,7 +79,8 @@ def _of_task(
     """The life of a row as far as one task of its prompt goes."""
     kind, full, prompt_id = row
     task = [prompt["task_id"]] if prompt else []
-    rollouts = tables.where("rollouts", "prompt_id", [prompt_id]) if prompt_id else []
+    prompt_ids = [prompt_id] if prompt_id else []
+    rollouts = tables.where("rollouts", "prompt_id", prompt_ids)
     if kind == "rollout":
         rollouts = [r for r in rollouts if r["rollout_id"] == full]
     ids = [r["rollout_id"] for r in rollouts]
@@ -94,12 +97,13 @@ def _of_task(
     for entry in tables.where("prompts_ledger", "row_id", keys):
         if (entry["row_id"], entry["stage"]) not in seen:
             decisions.insert(0, entry)
-    clusters = tables.where("clusters", "prompt_id", [prompt_id]) if prompt_id else []
+    clusters = tables.where("clusters", "prompt_id", prompt_ids)
     return Life(
         recipe=name,
         row_id=full,
         kind=kind,
         prompt=prompt,
+        sampled=next(iter(tables.where("sampled", "prompt_id", prompt_ids)), None),
         difficulty=next(iter(tables.where("difficulty", "task_id", task)), None),
         cluster=next(iter(clusters), None),
         answers=answers,

@@ -58,6 +58,15 @@ ROLLOUTS = pa.schema(
     ]
 )  # fmt: skip
 
+SAMPLED = pa.schema(
+    [
+        column("prompt_id", pa.string(), "Prompt."),
+        column("answers", pa.int32(), "Its answers that count, from the first."),
+        column("reason", pa.string(), "Which stop rule ended it.",
+               null="it wants more answers than there are: a budget, or the end of the run"),
+    ]
+)  # fmt: skip
+
 VERDICTS = pa.schema(
     [
         column("verdict_id", pa.string(), "Name of this judgement."),
@@ -177,6 +186,7 @@ LEDGER = pa.schema(
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
     "rollouts": ROLLOUTS,
+    "sampled": SAMPLED,
     "verdicts": VERDICTS,
     "audit": AUDIT,
     "difficulty": DIFFICULTY,

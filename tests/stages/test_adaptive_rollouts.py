@@ -8,6 +8,7 @@ import pytest
 
 from winnow.assets.invariants import answers_drawn
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.life import life
 from winnow.pipeline.workspace import open_store
 from winnow.stages import difficulty, plan, prompts, rollouts, verdicts
 from winnow.stages.base import Context
@@ -180,3 +181,15 @@ def test_mopps_samples_some_prompts(tmp_path: Path, stub_server: Any) -> None:
 def test_band_fill_needs_a_band(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="band_fill needs one `stop` rule of type interval"):
         context(tmp_path, "n: 12, steer: {type: band_fill, prompts: 5}", REPLAY)
+
+
+def test_why_says_how_sampling_ended(tmp_path: Path, stub_server: Any) -> None:
+    ctx = context(tmp_path, f"n: 12, {BAND}", url=stub_server.url)
+    rollouts.run(ctx)
+    (first, *_) = ctx.workspace.read("sampled").to_pylist()
+    (told,) = life(tmp_path / "home", first["prompt_id"])
+    assert told.sampled == first
+    assert len(told.answers) == first["answers"]
+    rollouts.run(context(tmp_path, "n: 1", url=stub_server.url))
+    (told,) = life(tmp_path / "home", first["prompt_id"])
+    assert told.sampled is None

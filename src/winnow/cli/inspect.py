@@ -116,6 +116,9 @@ def _print_life(life: "Life", limit: int) -> None:
         for message in p["messages"]:
             typer.echo(f"  {plain(message['role'])}: {short(message['content'], 300)}")
         typer.echo(f"  reference: {short(p['answer'], 120)}  (verifier {p['verifier']})")
+    if life.sampled:
+        ended = plain(life.sampled["reason"] or "not decided: it wants more answers")
+        typer.echo(f"  sampling: {life.sampled['answers']} answers, {ended}")
     if life.difficulty:
         _print_difficulty(life.difficulty)
     if life.cluster:

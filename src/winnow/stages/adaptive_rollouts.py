@@ -1,11 +1,11 @@
 """Answers drawn under stop rules: what is stored and judged decides whether a prompt needs more."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline import schema
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.recipe import ReplayEngine
 from winnow.pipeline.recipe_sections.stopping import (
@@ -175,9 +175,9 @@ def decisions(
 
 def fill(
     ctx: Context, prompts: pa.Table, ids: list[str], target: sampling.Target, meter: Meter
-) -> tuple[pa.Table, bool, dict[str, int]]:
+) -> tuple[pa.Table, bool, pa.Table]:
     """Draw until every prompt is decided; the answers that count, whether another try may mend some,
-    and how many prompts ended by which reason."""
+    and how each prompt ended (`schema.SAMPLED`)."""
     tasks = tasks_of(ctx, prompts)
     work = ctx.workspace
     with (
@@ -193,8 +193,12 @@ def fill(
         found, names, _ = decisions(ctx, ids, target, tasks, store, verdicts)
         _, settled_names, _ = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
         table = store.get(settled_names)
-    counts = Counter(decision.reason or "undecided" for decision in found)
-    return table, len(names) < len(settled_names), dict(sorted(counts.items()))
+    ends = [
+        {"prompt_id": each.prompt_id, "answers": each.answers, "reason": each.reason}
+        for each in found
+    ]
+    ended = pa.Table.from_pylist(ends, schema=schema.SAMPLED)
+    return table, len(names) < len(settled_names), ended
 
 
 async def _draw(

@@ -4,6 +4,7 @@ Verdicts are written beside sampling, so that this stage, not the next one, spen
 judging takes.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,18 +46,19 @@ def run(ctx: Context) -> StageResult:
         return _result(ctx, skipped=True)
     adaptive = ctx.recipe.sampling.adaptive
     meter = Meter(ctx, prompts, "prompts" if adaptive else "answers")
-    counts: dict[str, int] = {}
     with timed() as clock:
         ids = sorted(set(prompts["prompt_id"].to_pylist()))
         ctx.workspace.note_target(target.name)  # garbage collection spares what is drawn for it
         if adaptive:
-            table, open_ends, counts = adaptive_rollouts.fill(ctx, prompts, ids, target, meter)
+            table, open_ends, ended = adaptive_rollouts.fill(ctx, prompts, ids, target, meter)
+            ctx.workspace.write("sampled", ended, mark_now)
         else:
             table, open_ends = _fill(ctx, prompts, ids, target, meter)
+            ctx.workspace.table_path("sampled").unlink(missing_ok=True)
         # A failure that another try may mend must not make the next run skip this stage.
         ctx.workspace.write("rollouts", table, f"{mark_now}/incomplete" if open_ends else mark_now)
     cost = {"seconds": clock.seconds, **meter.cost()}
-    return _result(ctx, skipped=False, cost=cost, counts=counts)
+    return _result(ctx, skipped=False, cost=cost)
 
 
 def _fill(
@@ -162,24 +164,17 @@ async def _draw(
             )
 
 
-def _result(
-    ctx: Context,
-    *,
-    skipped: bool,
-    cost: Mapping[str, float] | None = None,
-    counts: Mapping[str, int] | None = None,
-) -> StageResult:
+def _result(ctx: Context, *, skipped: bool, cost: Mapping[str, float] | None = None) -> StageResult:
     reasons = ctx.workspace.read("rollouts", ["finish_reason"])["finish_reason"].to_pylist()
-    drawn = {
+    counts = {
         "rollouts": len(reasons),
         "stopped": reasons.count("stop"),
         "truncated": reasons.count("length"),
         "errors": reasons.count("error"),
     }
+    if ctx.recipe.sampling.adaptive:
+        ended = ctx.workspace.read("sampled", ["reason"])["reason"].to_pylist()
+        counts |= dict(sorted(Counter(reason or "undecided" for reason in ended).items()))
     return StageResult(
-        "rollouts",
-        ctx.workspace.data_version("rollouts"),
-        skipped,
-        {**drawn, **(counts or {})},
-        cost or {},
+        "rollouts", ctx.workspace.data_version("rollouts"), skipped, counts, cost or {}
     )
