@@ -147,6 +147,8 @@ class Desk:
         found = [self._shelf.at(prompt, index) for index in range(start, start + wanted)]
         if not self._budget.allow(sum(isinstance(each, Missing) for each in found)):
             found = list(itertools.takewhile(lambda row: not isinstance(row, Missing), found))
+        if len(found) == 1:  # most often; a task of its own would take longer than storing the row
+            return [await self._answer(prompt, found[0])]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._answer(prompt, each)) for each in found]
         return [task.result() for task in tasks]
@@ -169,11 +171,10 @@ async def draw_until(
     on_decision: Callable[[Decision], None] = lambda decision: None,
 ) -> None:
     """Walk every prompt to its end, drawing what is not on the shelf."""
-    # Prompts that wait for verdicts must not keep the engine from being full.
-    live = asyncio.Semaphore(2 * desk.concurrency)
+    left = iter(prompt_ids)
 
-    async def one(prompt: str) -> None:
-        try:
+    async def worker() -> None:
+        for prompt in left:
             walk = Walk(prompt, rule)
             while wanted := walk.more:
                 answers = await desk.answers(prompt, walk.answers, wanted)
@@ -181,10 +182,8 @@ async def draw_until(
                 if len(answers) < wanted:
                     break
             on_decision(walk.decision())
-        finally:
-            live.release()
 
     async with asyncio.TaskGroup() as group:
-        for prompt in prompt_ids:
-            await live.acquire()
-            group.create_task(one(prompt))
+        # Prompts that wait for verdicts must not keep the engine from being full.
+        for _ in range(2 * desk.concurrency):
+            group.create_task(worker())

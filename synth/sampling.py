@@ -1,14 +1,14 @@
 """Draw the answers that are missing, store each before it counts, and have it judged beside.
 
-One prompt is one coroutine. All requests of all live prompts share one limit of requests in flight;
-nothing waits for the slowest prompt of a batch, and a verdict is under way while its prompt's next
-answer is still being drawn.
+All requests of all prompts share one limit of requests in flight; nothing waits for the slowest
+prompt of a batch, and a verdict is under way while the next answers are still being drawn.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +36,11 @@ class Target:
     max_tokens: int
     max_attempts: int
 
+    @cached_property
+    def sampler(self) -> str:
+        """The distribution's name, which every row holds."""
+        return self.sampling.name
+
     @property
     def name(self) -> str:
         """Canonical JSON of the columns that all its rollouts share."""
@@ -43,7 +48,7 @@ class Target:
             {
                 "policy": self.identity.policy,
                 "template": self.identity.template,
-                "sampler": self.sampling.name,
+                "sampler": self.sampler,
                 "recipe_seed": self.seed,
             }
         )
@@ -111,22 +116,24 @@ class Shelf:
             if (
                 row["policy"] == target.identity.policy
                 and row["template"] == target.identity.template
-                and row["sampler"] == target.sampling.name
+                and row["sampler"] == target.sampler
                 and row["recipe_seed"] == target.seed
             ):
                 self._tries[row["prompt_id"], row["index"]].append(row)
 
     def at(self, prompt: str, index: int) -> Row | Missing:
         """The row that counts at an index, or what has to be drawn."""
-        tries = sorted(self._tries.get((prompt, index), ()), key=lambda row: row["attempt"])
+        tries = self._tries.get((prompt, index))
+        if tries is None:
+            return Missing(prompt, index, 0)
+        tries.sort(key=lambda row: row["attempt"])
         chosen = next((row for row in tries if _valid(row, self._target.max_tokens)), None)
         if chosen is None and not self._retry:
             chosen = _failure(tries, self._target, self._settle)
         if chosen:
             return chosen
-        attempt = tries[-1]["attempt"] + 1 if tries else 0
         failures = sum(row["finish_reason"] == "error" for row in tries)
-        return Missing(prompt, index, attempt, failures)
+        return Missing(prompt, index, tries[-1]["attempt"] + 1, failures)
 
 
 def _valid(row: Row, max_tokens: int) -> bool:
@@ -194,31 +201,23 @@ async def draw(
     """
     budget = spending or Spending()
     in_flight = asyncio.Semaphore(concurrency)
-    # Prompts whose verdicts are still under way must not keep the engine from being full.
-    live = asyncio.Semaphore(2 * concurrency)
+    left = (request for requests in missing.values() for request in requests)
 
-    async def one(request: Missing) -> None:
-        async with in_flight:
-            if not budget.allow(1):
-                return
-            row = await ask(engine, messages[request.prompt_id], request, target)
-        budget.drawn(row["n_tokens"])
-        await writer.put(row)
-        on_row(row)
-        await judge(row)
-
-    async def prompt(requests: Sequence[Missing]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for request in requests:
-                    group.create_task(one(request))
-        finally:
-            live.release()
+    async def worker() -> None:
+        for request in left:
+            async with in_flight:
+                if not budget.allow(1):
+                    return
+                row = await ask(engine, messages[request.prompt_id], request, target)
+            budget.drawn(row["n_tokens"])
+            await writer.put(row)
+            on_row(row)
+            await judge(row)
 
     async with asyncio.TaskGroup() as group:
-        for requests in missing.values():
-            await live.acquire()
-            group.create_task(prompt(requests))
+        # Answers whose verdicts are still under way must not keep the engine from being full.
+        for _ in range(2 * concurrency):
+            group.create_task(worker())
 
 
 async def ask(engine: Engine, messages: Sequence[Message], request: Missing, target: Target) -> Row:
@@ -247,7 +246,7 @@ def rollout_row(
     error: str | None,
 ) -> Row:
     """A row of the rollouts table; `answer` is None where `error` says why."""
-    identity, sampler = target.identity, target.sampling.name
+    identity, sampler = target.identity, target.sampler
     return {
         "rollout_id": rollout_id(
             prompt, identity.policy, identity.template, sampler, target.seed, index, attempt

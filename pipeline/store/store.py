@@ -13,6 +13,7 @@ can open the file. On top of it stand three rules:
 
 import asyncio
 import fcntl
+import itertools
 import json
 import os
 import sqlite3
@@ -32,6 +33,10 @@ from winnow.pipeline.errors import WinnowError
 Row = Mapping[str, Any]
 _ROWS = 100_000  # rows per chunk of a table that is read
 _CHUNK = 500  # keys per SELECT, below SQLite's limit of bound variables
+# Rows per INSERT. A thread gives the interpreter up at each statement and has to wait for it again:
+# with one row a statement, a busy event loop would keep the writer waiting most of the time.
+_TOGETHER = 64
+_VARIABLES = 32_766  # SQLite's limit of bound variables in one statement
 _PACKED = {pa.int32(): ("i", "<i4"), pa.float32(): ("f", "<f4")}  # array's code, numpy's
 
 
@@ -67,6 +72,8 @@ class Store:
             raise
         marks = ", ".join("?" * len(schema))
         self._insert = f"INSERT OR IGNORE INTO rows ({_quoted(schema)}) VALUES ({marks})"
+        self._together = max(1, min(_TOGETHER, _VARIABLES // len(schema)))
+        self._insert_many = self._insert + f", ({marks})" * (self._together - 1)
         self._names = schema.names
         self._encoders = [
             (at, _encoder(f.type)) for at, f in enumerate(schema) if pa.types.is_list(f.type)
@@ -178,7 +185,11 @@ class Store:
                     row_values[at] = encode(row_values[at])
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany(self._insert, values)
+            whole = len(values) - len(values) % self._together
+            for at in range(0, whole, self._together):
+                part = values[at : at + self._together]
+                self._db.execute(self._insert_many, list(itertools.chain.from_iterable(part)))
+            self._db.executemany(self._insert, values[whole:])
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")

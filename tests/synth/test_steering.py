@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.synth.test_adaptive import TARGET, Dead, Script, Scripted, verdicts
 from winnow.pipeline import schema
 from winnow.pipeline.store.store import AsyncWriter, Store
-from winnow.synth.adaptive import Desk
+from winnow.synth.adaptive import Decision, Desk
 from winnow.synth.sampling import PLAN_COLUMNS, Row, Shelf, Spending
 from winnow.synth.steering import BandFiller, Director, Thompson, draw_steered, replay
 from winnow.synth.stopping.any_of import AnyOf
@@ -94,7 +94,7 @@ def run(
     return engine, alive
 
 
-def final(folder: Path, script: Script, make: Make, window: int = 4) -> tuple[object, bool]:
+def final(folder: Path, script: Script, make: Make, window: int = 4) -> tuple[list[Decision], bool]:
     with Store(folder / "rollouts.sqlite", schema.ROLLOUTS, "rollout_id") as store:
         shelf = Shelf(store.all(COLUMNS), TARGET)
     director = make(script)
@@ -150,10 +150,9 @@ def test_band_fill_stops_when_enough_prompts_are_in_the_band(tmp_path: Path) -> 
     assert len(engine.asked) < len(everything.asked) / 2
 
 
-def filler_decisions(folder: Path, script: Script, window: int) -> list[object]:
+def filler_decisions(folder: Path, script: Script, window: int) -> list[Decision]:
     decisions, whole = final(folder, script, filler, window)
     assert whole
-    assert isinstance(decisions, list)
     return decisions
 
 
