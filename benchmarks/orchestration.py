@@ -52,13 +52,12 @@ def main() -> None:
     ids = [digest("prompt", i) for i in range(a.prompts)]
     messages = {prompt: [{"role": "user", "content": prompt}] for prompt in ids}
     target = sampling.Target(AtOnce.identity, Sampling(), 0, a.n, 512, 3)
-    empty = schema.ROLLOUTS.empty_table()
 
     async def fixed(writer: AsyncWriter) -> None:
         async def judge(row: sampling.Row) -> None:
             pass
 
-        plan = sampling.plan(ids, empty, target)
+        plan = sampling.plan(ids, [], target)
         await sampling.draw(
             plan.missing, messages, AtOnce(), target, writer, concurrency=a.in_flight, judge=judge
         )
@@ -67,7 +66,7 @@ def main() -> None:
         async def judge(row: sampling.Row) -> list[dict[str, Any]]:
             return [{"task_id": "t", "verdict": "wrong", "extracted": None}]
 
-        shelf = sampling.Shelf(empty, target)
+        shelf = sampling.Shelf([], target)
         desk = Desk(shelf, messages, AtOnce(), target, writer, concurrency=a.in_flight, judge=judge)
         await draw_until(ids, AnyOf((UntilKCorrect(1), Cap(a.n))), desk)
 

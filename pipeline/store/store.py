@@ -33,6 +33,7 @@ from winnow.pipeline.errors import WinnowError
 Row = Mapping[str, Any]
 _ROWS = 100_000  # rows per chunk of a table that is read
 _CHUNK = 500  # keys per SELECT, below SQLite's limit of bound variables
+_LOOK_UP = 4  # a row by its name takes as long as so many rows in passing
 # Rows per INSERT. A thread gives the interpreter up at each statement and has to wait for it again:
 # with one row a statement, a busy event loop would keep the writer waiting most of the time.
 _TOGETHER = 64
@@ -140,6 +141,21 @@ class Store:
         fields = self._fields(columns)
         return self._table(self._by(column or self.key, values, _quoted(fields)), fields)
 
+    def rows(
+        self,
+        values: Iterable[str],
+        column: str | None = None,
+        *,
+        columns: Sequence[str],
+        where: Mapping[str, Any] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The same one by one and in no order, of columns that hold no lists; only those whose columns
+        are as `where` says. For many rows of which little is kept."""
+        fields = self._fields(columns)
+        names = fields.names
+        for row in self._by(column or self.key, values, _quoted(fields), where or {}):
+            yield dict(zip(names, row, strict=True))
+
     def all(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Every row, sorted by key."""
         fields = self._fields(columns)
@@ -148,14 +164,28 @@ class Store:
     def count(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
 
-    def _by(self, column: str, values: Iterable[str], what: str) -> Iterator[tuple[Any, ...]]:
-        wanted = sorted(set(values))
-        for at in range(0, len(wanted), _CHUNK):
-            part = wanted[at : at + _CHUNK]
-            marks = ", ".join("?" * len(part))
-            yield from self._db.execute(
-                f'SELECT {what} FROM rows WHERE "{column}" IN ({marks})', part
-            )
+    def _by(
+        self, column: str, values: Iterable[str], what: str, where: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        wanted = set(values)
+        given = list((where or {}).values())
+        also = [f'"{name}" = ?' for name in where or {}]
+        if len(wanted) * _LOOK_UP > self._at_most():
+            asked = "WHERE " + " AND ".join(also) if also else ""
+            for row in self._db.execute(f'SELECT "{column}", {what} FROM rows {asked}', given):
+                if row[0] in wanted:
+                    yield row[1:]
+            return
+        ordered = sorted(wanted)
+        for at in range(0, len(ordered), _CHUNK):
+            part = ordered[at : at + _CHUNK]
+            among = f'"{column}" IN ({", ".join("?" * len(part))})'
+            asked = " AND ".join([among, *also])
+            yield from self._db.execute(f"SELECT {what} FROM rows WHERE {asked}", [*part, *given])
+
+    def _at_most(self) -> int:
+        """Rows that the store has at most; counting them would read them."""
+        return int(self._db.execute("SELECT max(rowid) FROM rows").fetchone()[0] or 0)
 
     def _fields(self, columns: Sequence[str] | None) -> pa.Schema:
         if columns is None:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, canonical_json, prompt_id, rollout_id
@@ -20,7 +18,7 @@ from winnow.pipeline.sources import files
 from winnow.pipeline.sources.files import Record, Unreadable
 from winnow.pipeline.store.store import Store
 from winnow.pipeline.upkeep import IMPORTED
-from winnow.synth.sampling import Missing, Plan, Row
+from winnow.synth.sampling import PLAN_COLUMNS, Missing, Plan, Row
 
 TEMPLATE = IMPORTED
 _BATCH = 10_000
@@ -37,25 +35,26 @@ class Imported:
     refused: Sequence[tuple[int, str]]
 
 
-def plan(prompt_ids: Iterable[str], stored: pa.Table, engine: ReplayEngine, n: int) -> Plan:
+def stored_rows(store: Store, prompt_ids: Iterable[str], engine: ReplayEngine) -> Iterator[Row]:
+    """The imported answers of the engine's policy and sampler, as far as planning reads them."""
+    shared = {"policy": engine.policy, "template": TEMPLATE, "sampler": engine.sampler}
+    return store.rows(prompt_ids, "prompt_id", columns=PLAN_COLUMNS, where=shared)
+
+
+def plan(prompt_ids: Iterable[str], stored: Iterable[Row], n: int) -> Plan:
     """The first `n` imported answers of every prompt; what the user does not have is not missed."""
-    shelf = Imports(stored, engine)
+    shelf = Imports(stored)
     rows = [row for prompt in prompt_ids for row in shelf.of(prompt)[:n]]
     return Plan([row["rollout_id"] for row in rows], {})
 
 
 class Imports:
-    """The imported answers of an engine's policy and sampler, by prompt and order."""
+    """Imported answers (`stored_rows`) by prompt and order."""
 
-    def __init__(self, stored: pa.Table, engine: ReplayEngine) -> None:
+    def __init__(self, stored: Iterable[Row]) -> None:
         self._rows: dict[str, list[Row]] = defaultdict(list)
-        for row in stored.to_pylist():
-            if (row["policy"], row["template"], row["sampler"]) == (
-                engine.policy,
-                TEMPLATE,
-                engine.sampler,
-            ):
-                self._rows[row["prompt_id"]].append(row)
+        for row in stored:
+            self._rows[row["prompt_id"]].append(row)
         for rows in self._rows.values():
             rows.sort(key=lambda row: (row["index"], row["rollout_id"]))
 

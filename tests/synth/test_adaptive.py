@@ -95,7 +95,7 @@ def run(
     async def work(store: Store) -> None:
         async with AsyncWriter(store) as writer:
             desk = Desk(
-                Shelf(store.get(script, "prompt_id", columns=columns), TARGET),
+                Shelf(store.get(script, "prompt_id", columns=columns).to_pylist(), TARGET),
                 {prompt: [{"role": "user", "content": prompt}] for prompt in script},
                 engine,
                 TARGET,
@@ -117,7 +117,7 @@ def run(
 def final(folder: Path, script: Script, rule: Rule = RULE) -> dict[str, tuple[int, str | None]]:
     """What the store's answers decide."""
     with Store(folder / "rollouts.sqlite", schema.ROLLOUTS, "rollout_id") as store:
-        shelf = Shelf(store.all([*PLAN_COLUMNS, "completion"]), TARGET)
+        shelf = Shelf(store.all([*PLAN_COLUMNS, "completion"]).to_pylist(), TARGET)
     return {
         d.prompt_id: (d.answers, d.reason) for d in settled(list(script), shelf, verdicts, rule)
     }

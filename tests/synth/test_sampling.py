@@ -1,6 +1,7 @@
 """What is drawn, what is reused, and what one failure costs; with a scripted engine."""
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,18 @@ def _row(index: int, attempt: int = 0, **changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
-def _stored(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema.ROLLOUTS)
+def _plan(target: Target, *rows: dict[str, Any], **options: bool) -> sampling.Plan:
+    """What is missing where a store holds these rows."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store(Path(folder) / "s", schema.ROLLOUTS, "rollout_id", write=True) as store,
+    ):
+        store.put(rows)
+        return sampling.plan(["p"], sampling.stored_rows(store, ["p"], target), target, **options)
 
 
 def _missing(*rows: dict[str, Any], settle: bool = False, **target: Any) -> list[tuple[int, int]]:
-    found = sampling.plan(["p"], _stored(*rows), _target(**target), settle=settle)
+    found = _plan(_target(**target), *rows, settle=settle)
     return [(m.index, m.attempt) for m in found.missing.get("p", [])]
 
 
@@ -61,14 +68,14 @@ def test_a_failure_stands_only_under_the_limit_that_it_happened_at() -> None:
 
 def test_errors_are_drawn_again_when_the_user_asks() -> None:
     gone = _failure(0, f"{sampling.PERMANENT}bad_request")
-    found = sampling.plan(["p"], _stored(gone), _target(n=1), retry=True)
+    found = _plan(_target(n=1), gone, retry=True)
     assert found.n_missing == 1
 
 
 def test_another_limit_keeps_an_answer_s_random_stream(tmp_path: Path) -> None:
     """A fresh stream would give answers that were too long a second chance to be short."""
     cut = _row(0, finish_reason="length", n_tokens=100, max_tokens=100)
-    found = sampling.plan(["p"], _stored(cut), _target(n=1, max_tokens=200))
+    found = _plan(_target(n=1, max_tokens=200), cut)
     engine = Scripted()
     _draw(tmp_path, engine, ["p"])
     assert found.missing["p"][0].failures == 0
@@ -111,7 +118,7 @@ def test_a_new_attempt_leaves_the_old_one_valid_at_its_own_limit() -> None:
     cut = _row(0, finish_reason="length", n_tokens=100, max_tokens=100)
     whole = _row(0, 1, n_tokens=150, max_tokens=200)
     for limit, chosen in ((100, cut), (200, whole), (150, whole)):
-        found = sampling.plan(["p"], _stored(cut, whole), _target(n=1, max_tokens=limit))
+        found = _plan(_target(n=1, max_tokens=limit), cut, whole)
         assert found.stored == [chosen["rollout_id"]]
 
 
@@ -183,8 +190,7 @@ def _draw(
         judged.append(row["rollout_id"])
 
     async def main(store: Store) -> None:
-        stored = store.get(prompts, "prompt_id", columns=sampling.PLAN_COLUMNS)
-        todo = sampling.plan(prompts, stored, _target())
+        todo = sampling.plan(prompts, sampling.stored_rows(store, prompts, _target()), _target())
         messages = {p: [{"role": "user", "content": p}] for p in prompts}
         async with AsyncWriter(store) as writer:
             await sampling.draw(
@@ -253,7 +259,7 @@ def test_a_bug_is_not_taken_for_a_failed_request(tmp_path: Path) -> None:
 @given(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=12), st.integers(1, 6))
 def test_a_plan_covers_each_index_exactly_once(have: set[tuple[int, int]], n: int) -> None:
     rows = [_row(index, attempt) for index, attempt in have]
-    found = sampling.plan(["p"], _stored(*rows), _target(n=n))
+    found = _plan(_target(n=n), *rows)
     asked = [m.index for m in found.missing.get("p", [])]
     names = {row["rollout_id"]: row["index"] for row in rows}
     assert sorted(asked + [names[name] for name in found.stored]) == list(range(n))

@@ -74,7 +74,7 @@ def run(
     async def work(store: Store) -> None:
         async with AsyncWriter(store) as writer:
             desk = Desk(
-                Shelf(store.get(script, "prompt_id", columns=COLUMNS), TARGET),
+                Shelf(store.get(script, "prompt_id", columns=COLUMNS).to_pylist(), TARGET),
                 {prompt: [{"role": "user", "content": prompt}] for prompt in script},
                 engine,
                 TARGET,
@@ -96,7 +96,7 @@ def run(
 
 def final(folder: Path, script: Script, make: Make, window: int = 4) -> tuple[list[Decision], bool]:
     with Store(folder / "rollouts.sqlite", schema.ROLLOUTS, "rollout_id") as store:
-        shelf = Shelf(store.all(COLUMNS), TARGET)
+        shelf = Shelf(store.all(COLUMNS).to_pylist(), TARGET)
     director = make(script)
     whole = replay(director, window, shelf, verdicts)
     return director.decisions(), whole

@@ -110,12 +110,21 @@ def director_of(ctx: Context, ids: Sequence[str]) -> tuple[Director, int] | None
 
 
 def shelf_of(
-    ctx: Context, stored: pa.Table, target: sampling.Target, *, settle: bool = False
-) -> AnyShelf:
-    """The stored answers that count. `settle`: a failure that another try may mend counts too."""
+    ctx: Context,
+    store: Store,
+    ids: Sequence[str],
+    target: sampling.Target,
+    *,
+    settle: bool = False,
+) -> tuple[AnyShelf, list[str]]:
+    """The stored answers that count, and the names of all. `settle`: a failure that another try may
+    mend counts too."""
     if isinstance(ctx.recipe.engine, ReplayEngine):
-        return replay.Imports(stored, ctx.recipe.engine)
-    return sampling.Shelf(stored, target, settle=settle, retry=ctx.retry_errors and not settle)
+        stored = list(replay.stored_rows(store, ids, ctx.recipe.engine))
+        return replay.Imports(stored), [row["rollout_id"] for row in stored]
+    stored = list(sampling.stored_rows(store, ids, target))
+    shelf = sampling.Shelf(stored, target, settle=settle, retry=ctx.retry_errors and not settle)
+    return shelf, [row["rollout_id"] for row in stored]
 
 
 class KnownVerdicts:
@@ -156,9 +165,8 @@ def decisions(
 ) -> tuple[list[Decision], list[str], bool]:
     """How far each prompt gets with what is stored, the names of the answers that count, and whether
     no more is wanted."""
-    stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
-    shelf = shelf_of(ctx, stored, target, settle=settle)
-    known = KnownVerdicts(tasks, verdicts, stored["rollout_id"].to_pylist())
+    shelf, stored = shelf_of(ctx, store, ids, target, settle=settle)
+    known = KnownVerdicts(tasks, verdicts, stored)
     steered = director_of(ctx, ids)
     if steered is None:
         found = settled(ids, shelf, known.of, rule_of(ctx))
@@ -211,8 +219,8 @@ async def _draw(
     verdict_store: Store,
     meter: Meter,
 ) -> None:
-    stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
-    known = KnownVerdicts(tasks, verdict_store, stored["rollout_id"].to_pylist())
+    shelf, stored = shelf_of(ctx, store, ids, target)
+    known = KnownVerdicts(tasks, verdict_store, stored)
 
     def on_verdict(row: Mapping[str, Any]) -> None:
         known.note(row)
@@ -229,7 +237,6 @@ async def _draw(
             assert verdicts is not None
             return verdicts
 
-        shelf = shelf_of(ctx, stored, target)
         spending = _left(ctx, shelf, ids)
         meter.start()
         with interruptible(ctx, spending, meter):

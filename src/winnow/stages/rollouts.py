@@ -109,9 +109,9 @@ def _plan(
     settle: bool = False,
     retry: bool = False,
 ) -> sampling.Plan:
-    stored = store.get(ids, "prompt_id", columns=sampling.PLAN_COLUMNS)
     if isinstance(ctx.recipe.engine, ReplayEngine):
-        return replay.plan(ids, stored, ctx.recipe.engine, target.n)
+        return replay.plan(ids, replay.stored_rows(store, ids, ctx.recipe.engine), target.n)
+    stored = sampling.stored_rows(store, ids, target)
     return sampling.plan(ids, stored, target, settle=settle, retry=retry)
 
 
