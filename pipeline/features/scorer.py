@@ -87,8 +87,15 @@ class CausalScorer:
         """Whether signals come from hidden states or from logits; loads the model."""
         return self._load().head
 
-    def score(self, rows: Sequence[TokenRow], wanted: Collection[Want] = _UDS) -> list[RowSignals]:
-        """Signals of the rows, in order; equal rows are computed once.
+    def score(
+        self,
+        rows: Sequence[TokenRow],
+        wanted: Collection[Want] = _UDS,
+        *,
+        temperature: float = 1.0,
+    ) -> list[RowSignals]:
+        """Signals of the rows, in order; equal rows are computed once. Log-probabilities and entropies
+        are those of softmax(logits / temperature).
 
         For "uds" alone a row is cut to `uds.max_tokens` before it is read. Raises ValueError for a
         token id outside the vocabulary, and WinnowError for a row beyond what the model can read and
@@ -106,7 +113,8 @@ class CausalScorer:
             model = self._load()
             _check(read, model.vocab, self.context)
             for batch in self._batches(todo, model):
-                done.update(zip(batch, self._forward(model, batch, uds, wanted), strict=True))
+                found = self._forward(model, batch, uds, wanted, temperature)
+                done.update(zip(batch, found, strict=True))
         nothing = RowSignals(NONE, no_rows(self.uds) if uds else None)
         return [done.get(row, nothing) for row in read]
 
@@ -149,7 +157,12 @@ class CausalScorer:
             todo = todo[size:]
 
     def _forward(
-        self, model: CausalModel, batch: Sequence[TokenRow], uds: bool, wanted: Collection[Want]
+        self,
+        model: CausalModel,
+        batch: Sequence[TokenRow],
+        uds: bool,
+        wanted: Collection[Want],
+        temperature: float,
     ) -> list[RowSignals]:
         import torch
 
@@ -160,7 +173,7 @@ class CausalScorer:
                 norms = [self._uds(model, row, values[at]) for at, row in enumerate(batch)]
             tokens = [NONE] * len(batch)
             if set(wanted) - {"uds"}:
-                tokens = _of_tokens(model, batch, values, wanted)
+                tokens = _of_tokens(model, batch, values, wanted, temperature)
         return [RowSignals(t, u) for t, u in zip(tokens, norms, strict=True)]
 
     def _uds(self, model: CausalModel, row: TokenRow, values: Any) -> UdsSignals:
@@ -178,7 +191,11 @@ class CausalScorer:
 
 
 def _of_tokens(
-    model: CausalModel, batch: Sequence[TokenRow], values: Any, wanted: Collection[Want]
+    model: CausalModel,
+    batch: Sequence[TokenRow],
+    values: Any,
+    wanted: Collection[Want],
+    temperature: float,
 ) -> list[TokenSignals]:
     """Signals of the responses of a batch, from its (B, N, ...) values."""
     import torch
@@ -190,6 +207,7 @@ def _of_tokens(
             torch.tensor(targets, dtype=torch.long, device=before.device),
             entropies="entropies" in wanted,
             ranks="ranks" in wanted,
+            temperature=temperature,
         )
 
     spans = [_scored(row) for row in batch]

@@ -51,18 +51,28 @@ def token_signals(
     *,
     entropies: bool,
     ranks: bool,
+    temperature: float = 1.0,
     tile: tuple[int, int] | None = None,
 ) -> TokenSignals:
     """Signals of `targets` (n,), from what the model gives at the positions before them.
 
     `values`: hidden states (n, h) or logits (n, V), as `model.head` says; `targets` int64 on the
-    same device, which no logits leave. `tile`: positions and words of a tile.
+    same device, which no logits leave. `temperature` divides the logits. `tile`: positions and words of
+    a tile.
     """
     import torch
 
     rows, words = tile or (_TILE_ON_GPU if values.is_cuda else _TILE_ON_CPU)
     found = [
-        _signals(model, values[at : at + rows], targets[at : at + rows], words, entropies, ranks)
+        _signals(
+            model,
+            values[at : at + rows],
+            targets[at : at + rows],
+            words,
+            entropies,
+            ranks,
+            temperature,
+        )
         for at in range(0, len(targets), rows)
     ]
     if not found:
@@ -72,7 +82,13 @@ def token_signals(
 
 
 def _signals(
-    model: CausalModel, values: Any, targets: Any, words: int, entropies: bool, ranks: bool
+    model: CausalModel,
+    values: Any,
+    targets: Any,
+    words: int,
+    entropies: bool,
+    ranks: bool,
+    temperature: float,
 ) -> tuple[Any, Any, Any]:
     """Float64 log-probabilities and entropies, and int64 ranks, all (n,)."""
     import torch
@@ -86,6 +102,8 @@ def _signals(
         z = _tile(model, values, start, min(start + words, model.vocab))
         if ranks:
             above += _above(z, chosen, targets - start)
+        if temperature != 1:
+            z /= temperature
         now = torch.maximum(largest, z.amax(dim=1))
         z -= now[:, None]
         drop = (largest - now).double()
@@ -99,7 +117,7 @@ def _signals(
             total = shrink * total + z.exp_().sum(dim=1)
         largest = now
     log_total = total.log()
-    logprobs = (chosen - largest).double() - log_total
+    logprobs = (chosen / temperature - largest).double() - log_total
     spreads = log_total - moment / total if entropies else total[:0]
     return logprobs, spreads, above + 1 if ranks else above[:0]
 

@@ -16,6 +16,7 @@ from winnow.cli import (
     rollouts,
     run,
     select,
+    temperature,
     train_proxy,
     trajectories,
     ui,
@@ -51,6 +52,7 @@ select.register(app)
 train_proxy.register(app)
 trajectories.register(app)
 compare.register(app)
+temperature.register(app)
 upkeep.register(app)
 ui.register(app)
 

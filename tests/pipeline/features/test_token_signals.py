@@ -34,9 +34,10 @@ def literal(logits: list[float], word: int) -> tuple[float, float, int]:
     return logits[word] - largest - math.log(total), entropy, rank
 
 
-def assert_literal(model: Any, row: TokenRow, got: RowSignals) -> None:
+def assert_literal(model: Any, row: TokenRow, got: RowSignals, temperature: float = 1.0) -> None:
     with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([row.tokens])).logits[0].double().tolist()
+        logits = model(input_ids=torch.tensor([row.tokens])).logits[0].double()
+        logits = (logits / temperature).tolist()
     at = range(max(row.first, 1), row.stop)
     expected = [literal(logits[t - 1], row.tokens[t]) for t in at]
     assert len(got.tokens.logprobs) == len(at)
@@ -59,6 +60,16 @@ def test_every_kind_of_head(kind: str, tmp_path: Path) -> None:
         assert_literal(model, row, got)
         assert got.uds is None
     assert (scored.head == "hidden") == (kind in LINEAR)
+
+
+@pytest.mark.parametrize("kind", TINY)
+@pytest.mark.parametrize("temperature", [0.5, 1.7])
+def test_at_a_temperature(kind: str, temperature: float, tmp_path: Path) -> None:
+    model = tiny(kind, tmp_path)
+    rows = items(5)
+    found = scorer(tmp_path).score(rows, ALL, temperature=temperature)
+    for row, got in zip(rows, found, strict=True):
+        assert_literal(model, row, got, temperature)
 
 
 def test_one_pass_gives_what_single_passes_give(tmp_path: Path) -> None:
