@@ -47,6 +47,7 @@ from winnow.pipeline.recipe_sections.stopping import (
     MajorityStop,
     MoppsSteering,
     Price,
+    Prop2DiffSteering,
     SamplingBudget,
     SteeringConfig,
     StopConfig,
@@ -323,5 +324,6 @@ _TYPED: dict[str, type[BaseModel]] = {
     "majority": MajorityStop,
     "band_fill": BandFillSteering,
     "mopps": MoppsSteering,
+    "prop2diff": Prop2DiffSteering,
     "columns": Columns,
 }

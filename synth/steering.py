@@ -17,12 +17,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from winnow.pipeline.estimate.dart import prop2diff_targets
 from winnow.pipeline.estimate.mopps import update
 from winnow.synth.adaptive import AnyShelf, Decision, Desk, Judged, Verdicts, Walk, stored
 from winnow.synth.sampling import Row
 from winnow.synth.stopping.band_fill import BandFill
 from winnow.synth.stopping.base import Rule, Tally
 from winnow.synth.stopping.mopps import Mopps
+from winnow.synth.stopping.until_k_correct import UntilKCorrect
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,68 @@ class Thompson:
 
     def _decision(self, walk: Walk) -> Decision:
         return Decision(walk.prompt, walk.answers, "sampled" if walk.answers else "not_chosen")
+
+
+class Prop2Diff:
+    """DARS-Prop2Diff (arXiv 2407.13690): right answers in proportion to how often a prompt is failed,
+    `k` for the hardest, as far as `cap` lets it get.
+
+    The first `pilot` answers of every prompt give its fail rate f, unjudged ones counted as failed as
+    the authors do, and count towards its target ceil(k f / max f). Until the last pilot is in, prompts
+    go on to ceil(k f), which no target is below. Of a prompt with several references the first by
+    name counts.
+    """
+
+    def __init__(
+        self, prompts: Iterable[str], cap: Rule, *, k: int, pilot: int, cover: bool
+    ) -> None:
+        self._walks = {prompt: Walk(prompt, cap) for prompt in prompts}
+        self._cap, self._k, self._pilot, self._cover = cap, k, pilot, cover
+        self._untried = deque(self._walks)
+        self._open: deque[str] = deque()
+        self._fail_rates: dict[str, float] = {}
+        self._targets: dict[str, int] = {}
+
+    def choose(self) -> Choice | None:
+        if self._untried:
+            walk = self._walks[self._untried.popleft()]
+            return Choice(walk.prompt, 0, min(self._pilot, walk.more))
+        for _ in range(len(self._open)):
+            walk = self._walks[self._open.popleft()]
+            if wanted := self._wanted(walk):
+                return Choice(walk.prompt, walk.answers, wanted)
+            if not self._targets:
+                self._open.append(walk.prompt)  # the last pilots may raise its target
+        return None
+
+    def learn(self, choice: Choice, answers: Sequence[Judged]) -> Decision:
+        walk = self._walks[choice.prompt_id]
+        walk.add(answers)
+        tally = _first(walk)
+        if choice.start == 0:
+            self._fail_rates[walk.prompt] = 1 - tally.correct / max(tally.drawn, 1)
+            if len(self._fail_rates) == len(self._walks):
+                rates = [self._fail_rates[prompt] for prompt in self._walks]
+                targets = prop2diff_targets(rates, self._k, cover=self._cover).tolist()
+                self._targets = dict(zip(self._walks, targets, strict=True))
+        self._open.append(walk.prompt)
+        return self._decision(walk)
+
+    def decisions(self) -> list[Decision]:
+        return [self._decision(walk) for walk in self._walks.values()]
+
+    def _wanted(self, walk: Walk) -> int:
+        """The fewest answers that the prompt needs for what its target is known to be."""
+        target = self._targets.get(walk.prompt)
+        if target is None:
+            target = int(prop2diff_targets([1.0, self._fail_rates[walk.prompt]], self._k)[1])
+        return min(UntilKCorrect(target).more(_first(walk)), walk.more)
+
+    def _decision(self, walk: Walk) -> Decision:
+        if not self._targets or (wanted := self._wanted(walk)):
+            return Decision(walk.prompt, walk.answers, None, wanted if self._targets else 1)
+        enough = UntilKCorrect(self._targets[walk.prompt]).reason(_first(walk))
+        return Decision(walk.prompt, walk.answers, enough or self._cap.reason(_first(walk)))
 
 
 def _first(walk: Walk) -> Tally:

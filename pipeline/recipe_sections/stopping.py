@@ -105,7 +105,21 @@ class MoppsSteering(Part):
         return tuple(value) if isinstance(value, list) else value
 
 
-SteeringConfig = Annotated[BandFillSteering | MoppsSteering, Field(discriminator="type")]
+class Prop2DiffSteering(Part):
+    """DARS-Prop2Diff (arXiv 2407.13690): right answers in proportion to how often a prompt's `pilot`
+    answers fail, `k` for the hardest; with `cover` at least one. The pilot's answers count.
+    `window` as in band_fill, in prompts."""
+
+    type: Literal["prop2diff"] = "prop2diff"
+    k: PositiveInt = 192
+    pilot: PositiveInt = 8
+    cover: bool = True
+    window: PositiveInt = 256
+
+
+SteeringConfig = Annotated[
+    BandFillSteering | MoppsSteering | Prop2DiffSteering, Field(discriminator="type")
+]
 
 
 class Price(Part):

@@ -1,6 +1,7 @@
 """Stop rules in a recipe: what is drawn, what is used again, and what `check` says."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,16 @@ def test_why_says_how_sampling_ended(tmp_path: Path, stub_server: Any) -> None:
     rollouts.run(context(tmp_path, "n: 1", url=stub_server.url))
     (told,) = life(tmp_path / "home", first["prompt_id"])
     assert told.sampled is None
+
+
+def test_prop2diff_draws_more_for_what_fails_more(tmp_path: Path, stub_server: Any) -> None:
+    rule = "n: 16, steer: {type: prop2diff, k: 4, pilot: 4}"
+    ctx = context(tmp_path, rule, url=stub_server.url)
+    done = rollouts.run(ctx)
+    kinds = outcomes(ctx).values()
+    hardest = max(1 - each[:4].count("r") / 4 for each in kinds)
+    for each in kinds:
+        target = max(1, math.ceil(4 * (1 - each[:4].count("r") / 4) / hardest - 1e-9))
+        assert each.count("r") >= target or len(each) == 16
+    assert len(stub_server.seeds()) == done.counts["rollouts"] < 16 * PROMPTS
+    assert done.counts["enough_correct"] + done.counts.get("max_answers", 0) == PROMPTS

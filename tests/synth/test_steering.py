@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from tests.synth.test_adaptive import TARGET, Dead, Script, Scripted, verdicts
 from winnow.pipeline import schema
+from winnow.pipeline.estimate.dart import prop2diff_targets
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.synth.adaptive import Decision, Desk
 from winnow.synth.sampling import PLAN_COLUMNS, Row, Shelf, Spending
-from winnow.synth.steering import BandFiller, Director, Thompson, draw_steered, replay
+from winnow.synth.steering import BandFiller, Director, Prop2Diff, Thompson, draw_steered, replay
 from winnow.synth.stopping.any_of import AnyOf
 from winnow.synth.stopping.band_fill import BandFill
 from winnow.synth.stopping.calibrated import calibrated
@@ -40,7 +41,11 @@ def thompson(script: Script) -> Director:
     return Thompson(script, rule, Cap(CAP), answers=2, rounds=6, seed=1, prior=(1.0, 1.0))
 
 
-MAKES: dict[str, Make] = {"band_fill": filler, "mopps": thompson}
+def prop2diff(script: Script) -> Director:
+    return Prop2Diff(script, Cap(CAP), k=4, pilot=2, cover=True)
+
+
+MAKES: dict[str, Make] = {"band_fill": filler, "mopps": thompson, "prop2diff": prop2diff}
 
 
 def script_of(seed: int, prompts: int = 12) -> Script:
@@ -178,6 +183,24 @@ def test_mopps_samples_near_the_target(tmp_path: Path) -> None:
     engine, _ = run(tmp_path, script, make, window=3)
     counts = Counter(int(prompt) % 3 for prompt, _ in engine.asked)
     assert counts[0] > max(counts[1], counts[2])
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), window=st.sampled_from([1, 4, 40]))
+def test_prop2diff_gives_each_prompt_its_target(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, window: int
+) -> None:
+    script, folder = script_of(seed), tmp_path_factory.mktemp("store")
+    run(folder, script, prop2diff, window=window)
+    decisions, whole = final(folder, script, prop2diff, window)
+    assert whole
+    failed = [1 - kinds[:2].count("r") / 2 for kinds in script.values()]
+    targets = prop2diff_targets(failed, 4, cover=True).tolist()
+    for decision, kinds, target in zip(decisions, script.values(), targets, strict=True):
+        drawn = next((n for n in range(2, CAP + 1) if kinds[:n].count("r") >= target), CAP)
+        assert decision.answers == drawn, (kinds, target)
+        enough = kinds[:drawn].count("r") >= target
+        assert decision.reason == ("enough_correct" if enough else "max_answers")
 
 
 def test_a_budget_ends_a_steered_run(tmp_path: Path) -> None:

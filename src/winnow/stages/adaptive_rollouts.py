@@ -13,6 +13,7 @@ from winnow.pipeline.recipe_sections.stopping import (
     IntervalStop,
     MajorityStop,
     MoppsSteering,
+    Prop2DiffSteering,
     StopConfig,
     UntilKCorrectStop,
 )
@@ -24,7 +25,7 @@ from winnow.stages.judges import tasks_of
 from winnow.synth import sampling
 from winnow.synth.adaptive import AnyShelf, Decision, Desk, draw_until, settled
 from winnow.synth.engines import replay
-from winnow.synth.steering import BandFiller, Director, Thompson, draw_steered
+from winnow.synth.steering import BandFiller, Director, Prop2Diff, Thompson, draw_steered
 from winnow.synth.steering import replay as replay_choices
 from winnow.synth.stopping.any_of import AnyOf
 from winnow.synth.stopping.band_fill import BandFill
@@ -106,6 +107,9 @@ def director_of(ctx: Context, ids: Sequence[str]) -> tuple[Director, int] | None
                 prior=mopps.prior,
             )
             return director, mopps.window
+        case Prop2DiffSteering() as dart:
+            steered = Prop2Diff(ids, rule, k=dart.k, pilot=dart.pilot, cover=dart.cover)
+            return steered, dart.window
     return None
 
 
