@@ -12,6 +12,7 @@ can open the file. On top of it stand three rules:
 """
 
 import asyncio
+import contextlib
 import fcntl
 import itertools
 import json
@@ -21,7 +22,6 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +68,9 @@ class Store:
         self._lock = _lock(path, wait, on_wait) if write else None
         try:
             self._db = self._connect(write, index)
+        except sqlite3.Error as error:
+            self._unlock()
+            raise self._failed("opened", error) from error
         except BaseException:
             self._unlock()
             raise
@@ -221,9 +224,19 @@ class Store:
                 self._db.execute(self._insert_many, list(itertools.chain.from_iterable(part)))
             self._db.executemany(self._insert, values[whole:])
             self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):  # a full disk has ended it already
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._failed("written", error) from error
             raise
+
+    def _failed(self, what: str, error: sqlite3.Error) -> WinnowError:
+        """A full disk, a permission, a file that is none of ours."""
+        return WinnowError(
+            f"{self.path} cannot be {what}: {error}; what is in it stays, and the same command goes on "
+            "when the cause is gone"
+        )
 
     def delete(self, keys: Iterable[str]) -> int:
         """Remove rows (garbage collection only); returns how many were there."""
@@ -306,7 +319,7 @@ class AsyncWriter:
                 return
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(
     path: Path, *, wait: bool = True, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
@@ -320,8 +333,11 @@ def locked(
 
 def _lock(path: Path, wait: bool, on_wait: Callable[[str], None] | None) -> int:
     """The descriptor that holds the lock; the system lets go of it when the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise WinnowError(f"{path} cannot be written: {error.strerror}") from error
     try:
         told = False
         while True:
