@@ -22,7 +22,8 @@ class Sampling:
     """The distribution that answers are drawn from.
 
     Units: temperature as in softmax(logits / T); top_p and min_p are probabilities; top_k and
-    repetition_penalty as in vLLM (top_k = 0: off). Greedy is temperature 0.
+    repetition_penalty as in vLLM (top_k = 0: off). Greedy is temperature 0. `stop`: strings that end
+    an answer; the text then ends with the one that did.
     """
 
     temperature: float = 1.0
@@ -30,19 +31,21 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Canonical JSON, as it stands in the `sampler` column."""
-        return canonical_json(
-            {
-                "temperature": float(self.temperature),
-                "top_p": float(self.top_p),
-                "top_k": int(self.top_k),
-                "min_p": float(self.min_p),
-                "repetition_penalty": float(self.repetition_penalty),
-            }
-        )
+        """Canonical JSON, as it stands in the `sampler` column; without `stop` where there is none."""
+        parameters: dict[str, Any] = {
+            "temperature": float(self.temperature),
+            "top_p": float(self.top_p),
+            "top_k": int(self.top_k),
+            "min_p": float(self.min_p),
+            "repetition_penalty": float(self.repetition_penalty),
+        }
+        if self.stop:
+            parameters["stop"] = sorted(set(self.stop))
+        return canonical_json(parameters)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,45 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class ContinuingEngine(Engine, Protocol):
+    """An engine that can also go on with an answer that has begun."""
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        seed: int,
+        max_tokens: int,
+        prefix: str = "",
+    ) -> Completion:
+        """Draw one answer. `prefix`: how it begins; the completion is what follows, without it."""
+        ...
+
+
+@dataclass(frozen=True)
+class CacheCounts:
+    """Tokens of the prompts that an engine was sent, and those of them that its prefix cache held."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def hit_rate(self) -> float | None:
+        """In 0..1; None where nothing was sent."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+    def __add__(self, other: "CacheCounts") -> "CacheCounts":
+        return CacheCounts(
+            self.prompt_tokens + other.prompt_tokens, self.cached_tokens + other.cached_tokens
+        )
+
+    def __sub__(self, other: "CacheCounts") -> "CacheCounts":
+        return CacheCounts(
+            self.prompt_tokens - other.prompt_tokens, self.cached_tokens - other.cached_tokens
+        )
 
 
 @dataclass(frozen=True)

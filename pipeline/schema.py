@@ -82,6 +82,102 @@ VERDICTS = pa.schema(
     ]
 )
 
+STEPS = pa.schema(
+    [
+        column("step_id", pa.string(), "Name of this step, and of the state after it."),
+        column("prompt_id", pa.string(), "Prompt whose tree it stands in."),
+        column("parent", pa.string(), "State that it continues: a step, or the beginning."),
+        column("depth", pa.int32(), "Number of the step on its path, from 1."),
+        column("policy", pa.string(), "Model @ revision."),
+        column("template", pa.string(), "Hash of the chat template."),
+        column("sampler", pa.string(), "Distribution parameters, canonical JSON."),
+        column("recipe_seed", pa.int64(), "Seed of the recipe that drew it."),
+        column("index", pa.int32(), "Number of the step among those drawn from its parent, from 0."),
+        column("attempt", pa.int32(), "Try at this index, from 0."),
+        column("completion", pa.string(), "The step's text, with the stop string that ended it; empty "
+               "on error."),
+        column("token_ids", pa.list_(pa.int32()), "The step's tokens.",
+               null="the engine does not tell"),
+        column("logprob_sum", pa.float64(), "Sum of the tokens' log-probabilities, nats.",
+               null="the engine does not tell"),
+        column("n_tokens", pa.int32(), "Length of the step in tokens."),
+        column("finish_reason", pa.string(), "stop, length (cut off at max_tokens) or error."),
+        column("max_tokens", pa.int32(), "Length limit in force when it was drawn, tokens."),
+        column("seed", pa.int64(), "Seed of its random stream."),
+        column("error", pa.string(), "Why there is no step.", null="there is one"),
+    ]
+)  # fmt: skip
+
+JUDGEMENTS = pa.schema(
+    [
+        column("judgement_id", pa.string(), "Name of this judgement."),
+        column("prompt_id", pa.string(), "Prompt whose tree it belongs to."),
+        column("state", pa.string(), "State that was judged: the name of its last step."),
+        column("task_id", pa.string(), "Task that it was judged against."),
+        column("judge", pa.string(), "Who judged: verifier and version, or model and prompt."),
+        column("index", pa.int32(), "Number of the judgement of this state by a judge that samples, "
+               "from 0."),
+        column("verdict", pa.string(), "correct, wrong or unjudged.",
+               null="a value was given, not a verdict"),
+        column("reward", pa.float64(), "The judge's own number, or the value.", null="unjudged"),
+        column("extracted", pa.string(), "What was read from the text.", null="nothing was"),
+        column("detail", pa.string(), "Reason in a few words.", null="there is nothing to say"),
+        column("seconds", pa.float64(), "Wall time of the judgement."),
+    ]
+)  # fmt: skip
+
+TREES = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("prompt_id", pa.string(), "Its prompt."),
+        column("policy", pa.string(), "Model @ revision."),
+        column("template", pa.string(), "Hash of the chat template."),
+        column("sampler", pa.string(), "Distribution parameters of a step, canonical JSON."),
+        column("mcts_iterations", pa.int32(), "Iterations made, the solving one included.",
+               null="the search could not be judged, or an error ended it"),
+        column("mcts_solved", pa.bool_(), "Whether one of them was judged correct.",
+               null="the search could not be judged, or an error ended it"),
+        column("iters", pa.int32(), "Number of the iteration that solved it, from 0.",
+               null="not solved"),
+        column("nodes", pa.int32(), "Nodes of the tree, the root included."),
+        column("steps", pa.int32(), "Steps drawn, those of simulations included."),
+        column("tokens", pa.int64(), "Their tokens."),
+        column("judgements", pa.int32(), "Simulations judged correct or wrong."),
+        column("unjudged", pa.int32(), "Simulations that could not be judged."),
+        column("saved_expansions", pa.int32(), "Expansions that merging of steps saved."),
+        column("error", pa.string(), "Why the search ended early.", null="it did not"),
+    ]
+)  # fmt: skip
+
+STEPWISE = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("prompt", pa.string(), "The question."),
+        column("completions", pa.list_(pa.string()), "Steps of one path, from the first to its end."),
+        column("labels", pa.list_(pa.bool_()), "Of each step: whether a correct end lies behind it."),
+        column("values", pa.list_(pa.float64()), "Of each step: value of the partial solution that it "
+               "ends.", null="the form of values gives none here"),
+        column("correct", pa.bool_(), "Whether the path's own end was judged correct."),
+    ]
+)  # fmt: skip
+
+HINTED = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("rollout_id", pa.string(), "Plain answer that was hinted."),
+        column("plain_verdict", pa.string(), "Its verdict."),
+        column("hinted_verdict", pa.string(), "Verdict of the last hinted answer; the plain one where "
+               "nothing was hinted."),
+        column("kept", pa.bool_(), "Whether it failed plain and passed hinted."),
+        column("hint", pa.string(), "Name of the last hint.", null="nothing was hinted"),
+        column("place", pa.string(), "conjunction or end.", null="nothing was hinted"),
+        column("place_at", pa.int64(), "Characters of the plain answer before the hint.",
+               null="nothing was hinted"),
+        column("completion", pa.string(), "The last hinted answer, hint included."),
+        column("tries", pa.int32(), "Hints tried."),
+    ]
+)  # fmt: skip
+
 DIFFICULTY = pa.schema(
     [
         column("task_id", pa.string(), "Task."),
@@ -190,6 +286,7 @@ TABLES: dict[str, pa.Schema] = {
     "verdicts": VERDICTS,
     "audit": AUDIT,
     "difficulty": DIFFICULTY,
+    "trees": TREES,
     "features": FEATURES,
     "embeddings": EMBEDDINGS,
     "clusters": CLUSTERS,

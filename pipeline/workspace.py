@@ -3,7 +3,7 @@
 A *home* folder holds everything that winnow writes:
 
     <home>/recipes/                 recipes (read)
-    <home>/.store/*.sqlite          rollouts, verdicts and features of all recipes, by name
+    <home>/.store/*.sqlite          rollouts, verdicts, steps and features of all recipes
     <home>/.stages/<recipe>/        one Parquet table per stage: the signals of the last run
     <home>/<dataset>/<version>/     published versions
 
@@ -114,6 +114,12 @@ class Workspace:
     def verdicts(self, *, write: bool = False, **lock: Any) -> Store:
         return open_store(self.home, "verdicts", write=write, **lock)
 
+    def steps(self, *, write: bool = False, **lock: Any) -> Store:
+        return open_store(self.home, "steps", write=write, **lock)
+
+    def judgements(self, *, write: bool = False, **lock: Any) -> Store:
+        return open_store(self.home, "judgements", write=write, **lock)
+
     def features(self, *, write: bool = False, **lock: Any) -> Store:
         return open_store(self.home, "features", write=write, **lock)
 
@@ -121,6 +127,8 @@ class Workspace:
 _STORES: Mapping[str, tuple[pa.Schema, str, tuple[str, ...]]] = {
     "rollouts": (schema.ROLLOUTS, "rollout_id", ("prompt_id",)),
     "verdicts": (schema.VERDICTS, "verdict_id", ("rollout_id",)),
+    "steps": (schema.STEPS, "step_id", ("prompt_id",)),
+    "judgements": (schema.JUDGEMENTS, "judgement_id", ("prompt_id",)),
     "features": (schema.FEATURES, "feature_id", ("row_id",)),
     "row_features": (schema.FEATURES, "feature_id", ()),
 }
@@ -134,8 +142,9 @@ def open_store(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Store:
-    """The store `name` of a home folder: rollouts, verdicts, features (of recipes), or row_features
-    (of any table's rows, by what their texts are; no recipe names them, so no clean-up removes them).
+    """The store `name` of a home folder: rollouts, verdicts, features (of recipes); steps and
+    judgements (of tree searches), row_features (of any table's rows, by what their texts are), which
+    no clean-up removes.
     """
     columns, key, index = _STORES[name]
     path = home / ".store" / f"{name}.sqlite"

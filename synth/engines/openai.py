@@ -8,10 +8,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
+from winnow.pipeline.contracts import CacheCounts, Completion, EngineError, Identity, Sampling
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import OpenAIEngine as Config
+
+_STOP_IN_TEXT = "include_stop_str_in_output"  # vLLM's
 
 
 def identity(config: Config) -> Identity:
@@ -37,18 +39,29 @@ class OpenAIEngine:
             timeout=config.timeout_seconds,
             http_client=openai.DefaultAsyncHttpxClient(limits=limits),
         )
-        self._logprobs = True
+        self._logprobs = self._stop_in_text = True
+        self.cache_counts = CacheCounts()
 
     @property
     def identity(self) -> Identity:
         return identity(self._config)
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, *, seed: int, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        seed: int,
+        max_tokens: int,
+        prefix: str = "",
     ) -> Completion:
-        logprobs = self._logprobs
+        """`Engine.complete`. A `prefix` needs a server that takes `continue_final_message` (vLLM,
+        SGLang), and a chat template that leaves white space at the prefix's end alone."""
+        logprobs, stop_in_text = self._logprobs, self._stop_in_text
         try:
-            return await self._ask(messages, sampling, seed, max_tokens, logprobs)
+            return await self._ask(
+                messages, sampling, seed, max_tokens, prefix, logprobs, stop_in_text
+            )
         except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise EngineError(f"malformed_reply: {type(error).__name__}: {error}") from error
         except self._openai.AuthenticationError:
@@ -62,9 +75,15 @@ class OpenAIEngine:
             ) from None
         except self._openai.BadRequestError as error:
             text = str(error.message)
+            refused = False  # something that this server does not know; ask again without
             if logprobs and "logprob" in text.lower():
-                self._logprobs = False  # this server has none; ask again without
-                return await self.complete(messages, sampling, seed=seed, max_tokens=max_tokens)
+                self._logprobs, refused = False, True
+            if sampling.stop and stop_in_text and _STOP_IN_TEXT in text:
+                self._stop_in_text, refused = False, True
+            if refused:
+                return await self.complete(
+                    messages, sampling, seed=seed, max_tokens=max_tokens, prefix=prefix
+                )
             too_long = "context" in text.lower() or "too long" in text.lower()
             reason = "prompt_too_long" if too_long else "bad_request"
             raise EngineError(f"{reason}: {text[:300]}", permanent=True) from None
@@ -85,7 +104,9 @@ class OpenAIEngine:
         sampling: Sampling,
         seed: int,
         max_tokens: int,
+        prefix: str,
         logprobs: bool,
+        stop_in_text: bool,
     ) -> Completion:
         extra: dict[str, Any] = {
             name: value
@@ -96,9 +117,17 @@ class OpenAIEngine:
             )
             if value != off  # vendors refuse parameters that they do not know
         }
+        conversation = [{"role": m["role"], "content": m["content"]} for m in messages]
+        if prefix:
+            conversation.append({"role": "assistant", "content": prefix})
+            extra |= {"continue_final_message": True, "add_generation_prompt": False}
+        if sampling.stop:
+            extra["stop"] = list(sampling.stop)
+            if stop_in_text:
+                extra[_STOP_IN_TEXT] = True
         reply = await self._client.chat.completions.create(
             model=self._config.model,
-            messages=[{"role": m["role"], "content": m["content"]} for m in messages],
+            messages=conversation,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=seed,
@@ -113,8 +142,9 @@ class OpenAIEngine:
             raise EngineError(f"finish_reason {choice.finish_reason}")
         tokens = choice.logprobs.content if choice.logprobs else None
         counted = (reply.usage and reply.usage.completion_tokens) or len(tokens or ())
+        self.cache_counts += _cache_counts(reply.usage)
         return Completion(
-            text=choice.message.content or "",
+            text=_with_stop(choice, sampling.stop),
             token_ids=None,
             logprob_sum=sum(t.logprob for t in tokens) if tokens else None,
             n_tokens=counted,
@@ -123,3 +153,23 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _with_stop(choice: Any, stop: Sequence[str]) -> str:
+    """The answer with the stop string that ended it, as far as the server tells which one it was
+    (vLLM: `stop_reason`, SGLang: `matched_stop`)."""
+    text: str = choice.message.content or ""
+    more = choice.model_extra or {}
+    ended_by = more.get("stop_reason") or more.get("matched_stop")
+    for mark in stop:
+        if mark == ended_by and not text.endswith(mark):
+            return text + mark
+    return text
+
+
+def _cache_counts(usage: Any) -> CacheCounts:
+    """What the server says of its prefix cache (vLLM: with --enable-prompt-tokens-details)."""
+    details = usage and usage.prompt_tokens_details
+    if not details or details.cached_tokens is None:
+        return CacheCounts()
+    return CacheCounts(usage.prompt_tokens, details.cached_tokens)

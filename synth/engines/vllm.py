@@ -15,12 +15,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from winnow.pipeline.contracts import Completion, EngineError, Identity, Sampling
+from winnow.pipeline.contracts import CacheCounts, Completion, EngineError, Identity, Sampling
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.models import ModelFolder
 from winnow.pipeline.names import Message
@@ -78,6 +79,8 @@ class VLLMEngine:
         self._generation = 0
         self._llm: Any = None
         self._tokens: dict[str, list[int]] = {}
+        self._tokens_of_prefix = lru_cache(256)(self._encode)
+        self.cache_counts = CacheCounts()
         handle, name = tempfile.mkstemp(prefix="winnow-vllm-", suffix=".log")
         os.close(handle)
         self._log = Path(name)
@@ -97,12 +100,20 @@ class VLLMEngine:
         return Identity(self._folder.identity, self._folder.template_hash())
 
     async def complete(
-        self, messages: Sequence[Message], sampling: Sampling, *, seed: int, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        seed: int,
+        max_tokens: int,
+        prefix: str = "",
     ) -> Completion:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         try:
             prompt = self._render(messages)
+            if prefix:
+                prompt = prompt + self._tokens_of_prefix(prefix)
         except ValueError as error:
             raise EngineError(f"unrenderable: {error}", permanent=True) from None
         if len(prompt) + max_tokens > self._max_model_len:
@@ -141,6 +152,8 @@ class VLLMEngine:
             repetition_penalty=sampling.repetition_penalty,
             seed=seed,
             max_tokens=max_tokens,
+            stop=list(sampling.stop) or None,
+            include_stop_str_in_output=bool(sampling.stop),
             logprobs=0,  # the sampled token's own, which is what cumulative_logprob sums
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -148,6 +161,7 @@ class VLLMEngine:
         request = f"winnow-{next(self._numbers)}"
         async for output in self._llm.generate({"prompt_token_ids": prompt}, params, request):
             last = output
+        self.cache_counts += CacheCounts(len(prompt), last.num_cached_tokens or 0)
         answer = last.outputs[0]
         if answer.finish_reason not in ("stop", "length"):
             raise EngineError(f"finish_reason {answer.finish_reason}")
@@ -167,6 +181,14 @@ class VLLMEngine:
                 self._tokens.clear()
             self._tokens[key] = render(self._llm.get_tokenizer(), messages)
         return self._tokens[key]
+
+    def _encode(self, text: str) -> list[int]:
+        """Token ids of the beginning of an answer. What looks like a control token is plain text: a
+        model that had meant one would have ended there."""
+        ids: list[int] = self._llm.get_tokenizer().encode(
+            text, add_special_tokens=False, split_special_tokens=True
+        )
+        return ids
 
     async def _load(self) -> None:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from winnow.pipeline.contracts import Completion, EngineError, Sampling
+from winnow.pipeline.contracts import CacheCounts, Completion, EngineError, Sampling
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.recipe import OpenAIEngine as Config
 from winnow.synth.engines.openai import OpenAIEngine
@@ -63,11 +63,15 @@ def _server(script: Callable[[int, dict[str, Any]], Reply]) -> Iterator[tuple[st
         server.server_close()
 
 
-def _ask(url: str, sampling: Sampling | None = None, **config: Any) -> Completion:
+def _ask(
+    url: str, sampling: Sampling | None = None, *, prefix: str = "", **config: Any
+) -> Completion:
     async def main() -> Completion:
         engine = OpenAIEngine(Config(type="openai", model="m", base_url=url, **config))
         try:
-            return await engine.complete(PROMPT, sampling or Sampling(), seed=5, max_tokens=9)
+            return await engine.complete(
+                PROMPT, sampling or Sampling(), seed=5, max_tokens=9, prefix=prefix
+            )
         finally:
             await engine.close()
 
@@ -180,3 +184,81 @@ def test_an_empty_answer_is_an_answer() -> None:
 def test_a_server_that_is_not_there_stops_the_run() -> None:
     with pytest.raises(WinnowError, match=r"127\.0\.0\.1:9/v1 cannot be reached"):
         _ask("http://127.0.0.1:9/v1", max_retries=0)
+
+
+def test_an_answer_that_has_begun_is_sent_as_a_message_to_continue() -> None:
+    with _server(lambda n, body: _good()) as (url, asked):
+        assert _ask(url, prefix="Well, ").text == "hello"
+        _ask(url)
+    begun, plain = asked
+    assert begun["messages"] == [*PROMPT, {"role": "assistant", "content": "Well, "}]
+    assert (begun["continue_final_message"], begun["add_generation_prompt"]) == (True, False)
+    # Without one, nothing is sent that a vendor could refuse.
+    assert plain["messages"] == PROMPT
+    assert not {"continue_final_message", "add_generation_prompt", "stop"} & set(plain)
+
+
+STOPPING = Sampling(stop=("<end>", "!"))
+
+
+def test_stop_strings_are_sent_and_stay_in_the_text() -> None:
+    message = {"role": "assistant", "content": "hello <end>"}
+    with _server(lambda n, body: _good(message=message, stop_reason="<end>")) as (url, asked):
+        assert _ask(url, STOPPING).text == "hello <end>"
+    assert asked[0]["stop"] == ["<end>", "!"]
+    assert asked[0]["include_stop_str_in_output"] is True
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ({"stop_reason": "<end>"}, "hello<end>"),  # vLLM
+        ({"matched_stop": "!"}, "hello!"),  # SGLang
+        ({"stop_reason": 151645}, "hello"),  # an end token
+        ({"stop_reason": None}, "hello"),
+        ({"stop_reason": "not asked for"}, "hello"),
+        ({}, "hello"),
+    ],
+)
+def test_a_server_that_cuts_the_stop_string_off_may_tell_which_it_was(
+    told: dict[str, Any], text: str
+) -> None:
+    with _server(lambda n, body: _good(**told)) as (url, _):
+        assert _ask(url, STOPPING).text == text
+
+
+def test_a_server_that_does_not_know_the_parameter_is_asked_without() -> None:
+    def script(number: int, body: dict[str, Any]) -> Reply:
+        for name in ("include_stop_str_in_output", "logprobs"):
+            if body.get(name):
+                return _bad(400, f"Unrecognized request argument supplied: {name}")
+        return _good(stop_reason="!")
+
+    with _server(script) as (url, asked):
+        assert _ask(url, STOPPING, prefix="x").text == "hello!"
+    assert len(asked) == 3
+    assert asked[-1]["stop"] == ["<end>", "!"]
+    assert asked[-1]["continue_final_message"] is True
+
+
+def test_tokens_that_the_server_s_cache_held_are_counted() -> None:
+    async def main(url: str) -> CacheCounts:
+        engine = OpenAIEngine(Config(type="openai", model="m", base_url=url))
+        try:
+            for seed in range(3):
+                await engine.complete(PROMPT, Sampling(), seed=seed, max_tokens=9)
+            return engine.cache_counts
+        finally:
+            await engine.close()
+
+    def script(number: int, body: dict[str, Any]) -> Reply:
+        status, reply = _good()
+        if number < 3:  # the third reply says nothing of a cache
+            details = {"cached_tokens": 30 * number}
+            reply["usage"] |= {"prompt_tokens": 100, "prompt_tokens_details": details}
+        return status, reply
+
+    with _server(script) as (url, _):
+        counts = asyncio.run(main(url))
+    assert counts == CacheCounts(200, 90)
+    assert counts.hit_rate == 0.45

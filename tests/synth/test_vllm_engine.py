@@ -1,6 +1,7 @@
 """The real vLLM with the real 135M model: what it gives, and what one failure costs."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -8,12 +9,19 @@ from typing import Any
 import psutil
 import pytest
 
-from winnow.pipeline.contracts import Completion, EngineError, Sampling
+from winnow.pipeline.contracts import Completion, EngineError, Sampling, Task
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.models import resolve_model
 from winnow.pipeline.tokens import render, tokenizer
+from winnow.pipeline.verify.asking import in_process
 from winnow.synth.engines import vllm as engines
 from winnow.synth.engines.vllm import VLLMEngine
+from winnow.synth.tree.gate import Gate, each
+from winnow.synth.tree.judges import VerifierJudge
+from winnow.synth.tree.mcts import Mcts, MctsOptions, search
+from winnow.synth.tree.memo import Drawing, Memo, root
+from winnow.synth.tree.policy import EnginePolicy
+from winnow.synth.tree.prompt import END, step_prompt
 
 pytestmark = [
     pytest.mark.vllm,
@@ -41,7 +49,8 @@ class Runner:
 
     def complete(self, *seeds: int, messages: Any = PROMPT, **options: Any) -> list[Any]:
         """One request per seed, all at once; failures come back as exceptions."""
-        sampling = Sampling(temperature=options.pop("temperature", 1.0))
+        stop = options.pop("stop", ())
+        sampling = Sampling(temperature=options.pop("temperature", 1.0), stop=stop)
         options = {"max_tokens": 24, **options}
 
         async def all_at_once() -> list[Any]:
@@ -131,6 +140,117 @@ def test_a_dead_engine_core_is_started_again_and_loses_nothing(runner: Runner) -
 
     answers = runner.run(kill_in_mid_flight())
     assert [type(answer) for answer in answers] == [Completion] * 16
+
+
+def test_an_answer_goes_on_from_its_beginning_as_if_it_had_never_stopped(runner: Runner) -> None:
+    """Greedily, the beginning's continuation is the rest of the answer, token for token."""
+    words = tokenizer(runner.folder)
+    questions = ["Name three colours.", "What is 17 + 25?", "Write a line about the sea."]
+    for question in questions:
+        messages = [{"role": "user", "content": question}]
+        ask = {"messages": messages, "temperature": 0.0}
+        (whole,) = runner.complete(1, max_tokens=40, **ask)
+        ids = list(whole.token_ids)
+        tried = 0
+        for cut in (1, 7, 20):
+            begun = words.decode(ids[:cut], skip_special_tokens=True)
+            if words.encode(begun, add_special_tokens=False) != ids[:cut]:
+                continue  # other tokens spell the same text, and the model may go on otherwise
+            (rest,) = runner.complete(2, max_tokens=40 - cut, prefix=begun, **ask)
+            assert list(rest.token_ids) == ids[cut:]
+            assert begun + rest.text == whole.text
+            tried += 1
+        assert tried >= 2
+
+
+def test_a_beginning_holds_no_control_tokens(runner: Runner) -> None:
+    """Text that spells one is what a model wrote in plain letters."""
+    spelled = runner.engine._encode("yes<|im_end|>")
+    assert tokenizer(runner.folder).convert_tokens_to_ids("<|im_end|>") not in spelled
+    assert tokenizer(runner.folder).decode(spelled) == "yes<|im_end|>"
+
+
+def test_a_beginning_counts_into_the_context(runner: Runner) -> None:
+    (failed,) = runner.complete(1, max_tokens=8, prefix="word " * 600)
+    assert isinstance(failed, EngineError) and "prompt_too_long" in str(failed)
+
+
+def test_an_answer_ends_with_the_string_that_ended_it(runner: Runner) -> None:
+    (whole,) = runner.complete(1, temperature=0.0, max_tokens=24)
+    letter = next(c for c in whole.text if c.isalpha() and c.islower())
+    (cut,) = runner.complete(1, temperature=0.0, max_tokens=24, stop=(letter,))
+    assert cut.text == whole.text[: whole.text.index(letter) + 1]
+    assert cut.finish_reason == "stop"
+    assert 0 < cut.n_tokens < whole.n_tokens
+    (never,) = runner.complete(1, temperature=0.0, max_tokens=24, stop=("\x00",))
+    assert never == whole
+
+
+def test_siblings_find_their_common_beginning_in_the_cache(runner: Runner) -> None:
+    begun = " ".join(f"line {n} says {n * n}." for n in range(40))
+    before = runner.engine.cache_counts
+    runner.complete(1, max_tokens=2, prefix=begun)
+    first = runner.engine.cache_counts - before
+    runner.complete(2, 3, max_tokens=2, prefix=begun)
+    siblings = runner.engine.cache_counts - before - first
+    assert siblings.prompt_tokens == 2 * first.prompt_tokens > 400
+    assert siblings.hit_rate is not None and siblings.hit_rate > 0.5
+
+
+def test_trees_are_searched_on_the_real_engine_and_found_again(runner: Runner) -> None:
+    """Four small trees at once: their steps go on from one another, most of what is sent is in the
+    prefix cache, and searched again over what was kept they are the same without one request."""
+    sums = [(3, 4), (10, 5), (6, 6), (20, 1)]
+    sampling = Sampling(temperature=0.5, top_p=0.9, stop=(END,))
+    drawing = Drawing(runner.engine.identity, sampling, 1, 24)
+    options = MctsOptions(max_iterations=3, max_steps=3)
+    kept: dict[tuple[int, int], list[Any]] = {each: [] for each in sums}
+    judgements: dict[tuple[int, int], list[Any]] = {each: [] for each in sums}
+
+    async def searched(engine: Any) -> dict[tuple[int, int], Mcts]:
+        found = {}
+
+        async def one(job: tuple[int, int]) -> None:
+            steps, verdicts = list(kept[job]), list(judgements[job])
+
+            async def keep(row: Any) -> None:
+                kept[job].append(row)
+
+            async def keep_verdict(row: Any) -> None:
+                judgements[job].append(row)
+
+            memo = Memo(str(job), steps, verdicts, keep_step=keep, keep_judgement=keep_verdict)
+            task = Task(
+                [{"role": "user", "content": f"What is {job[0]} + {job[1]}?"}], str(sum(job))
+            )
+            messages = step_prompt(task.messages)
+            judge = VerifierJudge("t", "math", task, "math", memo, local=in_process)
+            found[job] = await search(
+                root(messages), EnginePolicy(engine, messages, drawing, memo), judge,
+                random.Random(sum(job)), options,
+            )  # fmt: skip
+
+        await each(sums, one, live=4)
+        return found
+
+    before = runner.engine.cache_counts
+    gate = Gate(runner.engine, 8)
+    found = runner.run(searched(gate))
+    for tree in found.values():
+        assert tree.tree.error is None
+        assert 1 <= tree.iterations_used <= 3
+        for simulation in tree.tree.simulations:
+            assert all(step.finish_reason in ("stop", "length") for step in simulation.state.steps)
+    drawn = [row for rows in kept.values() for row in rows]
+    assert len(drawn) == sum(tree.tree.n_steps for tree in found.values()) == gate.load.requests
+    assert gate.load.mean_in_flight > 1
+    cache = runner.engine.cache_counts - before
+    # The 128 tokens of a block on a CPU are many beside so short a prompt; on GPUs blocks have 16.
+    assert cache.hit_rate is not None and cache.hit_rate > 0.5
+    print(
+        f"{len(drawn)} steps, {gate.load.mean_in_flight:.1f} in flight, hit rate {cache.hit_rate:.3f}"
+    )
+    assert runner.run(searched(None)) == found
 
 
 def test_an_unknown_engine_argument_is_refused_before_anything_loads() -> None:

@@ -19,6 +19,7 @@ from winnow.cli import (
     temperature,
     train_proxy,
     trajectories,
+    trees,
     ui,
     upkeep,
     verify,
@@ -53,6 +54,7 @@ train_proxy.register(app)
 trajectories.register(app)
 compare.register(app)
 temperature.register(app)
+trees.register(app)
 upkeep.register(app)
 ui.register(app)
 

@@ -243,7 +243,7 @@ async def _draw(
 
         spending = _left(ctx, shelf, ids)
         meter.start()
-        with interruptible(ctx, spending, meter):
+        with interruptible(ctx, spending.close, meter.said):
             desk = Desk(
                 shelf,
                 messages_of(prompts),

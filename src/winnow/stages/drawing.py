@@ -23,7 +23,6 @@ from winnow.stages.base import Context
 from winnow.stages.judges import judging_engine, pool_size
 from winnow.synth.adaptive import Decision
 from winnow.synth.engines import registry
-from winnow.synth.sampling import Spending
 
 
 @dataclass(frozen=True)
@@ -63,32 +62,38 @@ async def drawing(
 
 
 @contextmanager
-def interruptible(ctx: Context, spending: Spending, meter: "Meter") -> Iterator[None]:
-    """Within a running event loop. Ctrl-C once: nothing new is asked for, what is in flight is
-    finished and stored, and KeyboardInterrupt rises behind the block; twice: it rises at once."""
+def interruptible(
+    ctx: Context, stop: Callable[[], None], said: Callable[[], str]
+) -> Iterator[None]:
+    """Within a running event loop. Ctrl-C once: `stop` is called, after which nothing new must be asked
+    for; what is in flight is finished and stored, `said` tells what was done, and KeyboardInterrupt
+    rises behind the block. Twice: it rises at once."""
     before = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or before in (signal.SIG_IGN, None):
         yield
         return
     loop = asyncio.get_running_loop()
+    stopped = False
 
     def give_back() -> None:
         if loop.remove_signal_handler(signal.SIGINT):
             signal.signal(signal.SIGINT, before)
 
-    def stop() -> None:
+    def first() -> None:
+        nonlocal stopped
         give_back()
-        spending.close()
+        stopped = True
+        stop()
         ctx.progress.note("finishing the answers in flight; Ctrl-C again stops at once")
 
-    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGINT, first)
     try:
         yield
     finally:
         give_back()
-    if spending.closed:
-        ctx.progress.note(f"stopped after {meter.said()}")
+    if stopped:
+        ctx.progress.note(f"stopped after {said()}")
         raise KeyboardInterrupt
 
 

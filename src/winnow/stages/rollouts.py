@@ -150,7 +150,7 @@ async def _draw(
     spending = sampling.Spending()
     async with drawing(ctx, tasks, store, verdict_store, set(), meter.judged) as parts:
         meter.start()
-        with interruptible(ctx, spending, meter):
+        with interruptible(ctx, spending.close, meter.said):
             await sampling.draw(
                 plan.missing,
                 messages_of(prompts),

@@ -114,7 +114,7 @@ async def _fill(
     try:
         async with AsyncWriter(store) as writer:
             meter.start()
-            with interruptible(ctx, spending, meter):
+            with interruptible(ctx, spending.close, meter.said):
                 for plan, target in zip(plans, targets, strict=True):
                     await sampling.draw(
                         plan.missing,
