@@ -35,6 +35,13 @@ def mcts(
         Literal["verifier", "critic"],
         typer.Option(help="The task's verifier, or a model that is shown the reference."),
     ] = "verifier",
+    needs_final: Annotated[
+        bool,
+        typer.Option(
+            help="A solution that ends without a final answer, at the limit of its steps, is wrong; "
+            "otherwise a verifier may take its last number for one.",
+        ),
+    ] = True,
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge sibling steps that say the same (FETCH).")
     ] = False,
@@ -63,6 +70,7 @@ def mcts(
         replace(published.sampling, temperature=temperature),
         step_tokens=step_tokens,
         judge=judge,
+        needs_final=needs_final,
         merge=merge,
     )
     with TerminalProgress() as progress:

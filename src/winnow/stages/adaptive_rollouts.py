@@ -202,8 +202,8 @@ def fill(
         meter.total = len(ids)
         if not whole:
             run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, meter))
-        found, names, _ = decisions(ctx, ids, target, tasks, store, verdicts)
-        _, settled_names, _ = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
+        _, names, _ = decisions(ctx, ids, target, tasks, store, verdicts)
+        found, settled_names, _ = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
         table = store.get(settled_names)
     ends = [
         {"prompt_id": each.prompt_id, "answers": each.answers, "reason": each.reason}
