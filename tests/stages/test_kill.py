@@ -16,6 +16,8 @@ from winnow.pipeline.workspace import Workspace, open_store
 from winnow.stages import chain
 from winnow.stages.base import Context
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("WINNOW_KILLS", "12"))
 PROMPTS, N, CONCURRENCY = 120, 8, 16
 SAMPLERS = {
