@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from winnow.pipeline.contracts import Completion, Engine, EngineError, Identity, Sampling
 from winnow.pipeline.names import Message, canonical_json, rollout_id, rollout_seed
 from winnow.pipeline.store.store import AsyncWriter, Store
+from winnow.pipeline.verify.worker_pool import encodable
 
 PERMANENT = "permanent: "  # an error that another try cannot mend starts so
 
@@ -24,6 +25,7 @@ PLAN_COLUMNS = (
 )  # fmt: skip
 
 Row = dict[str, Any]
+AnyRow = TypeVar("AnyRow", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True)
@@ -146,32 +148,33 @@ class Shelf:
         if len(tries) == 1 and _valid(tries[0], self._target.max_tokens):
             return tries[0]  # as nearly all are
         tries.sort(key=lambda row: row["attempt"])
-        chosen = next((row for row in tries if _valid(row, self._target.max_tokens)), None)
-        if chosen is None and not self._retry:
-            chosen = _failure(tries, self._target, self._settle)
-        if chosen:
+        enough = None if self._retry else 1 if self._settle else self._target.max_attempts
+        if chosen := counts(tries, self._target.max_tokens, enough):
             return chosen
         failures = sum(row["finish_reason"] == "error" for row in tries)
         return Missing(prompt, index, tries[-1]["attempt"] + 1, failures)
 
 
-def _valid(row: Row, max_tokens: int) -> bool:
+def _valid(row: Mapping[str, Any], max_tokens: int) -> bool:
     """An answer that ended by itself holds under any limit that it fits; a cut one at its own."""
     if row["finish_reason"] == "stop":
         return bool(row["n_tokens"] <= max_tokens)
     return bool(row["finish_reason"] == "length" and row["max_tokens"] == max_tokens)
 
 
-def _failure(tries: Sequence[Row], target: Target, settle: bool) -> Row | None:
-    """The failure that stands for an index: a permanent one, or one after enough tries."""
+def counts(tries: Sequence[AnyRow], max_tokens: int, enough: int | None) -> AnyRow | None:
+    """The try that stands for an answer (or a step) under a limit: the first one that is valid, else a
+    failure that is permanent or the last of `enough`; None where another try is due. `enough` None: no
+    failure stands."""
+    for row in tries:
+        if _valid(row, max_tokens):
+            return row
     errors = [
-        row
-        for row in tries
-        if row["finish_reason"] == "error" and row["max_tokens"] == target.max_tokens
+        row for row in tries if row["finish_reason"] == "error" and row["max_tokens"] == max_tokens
     ]
-    enough = 1 if settle else target.max_attempts
-    if errors and (len(errors) >= enough or errors[-1]["error"].startswith(PERMANENT)):
-        return errors[-1]
+    if errors and enough is not None:
+        if len(errors) >= enough or errors[-1]["error"].startswith(PERMANENT):
+            return errors[-1]
     return None
 
 
@@ -277,17 +280,19 @@ def rollout_row(
         "recipe_seed": target.seed,
         "index": index,
         "attempt": attempt,
-        "completion": _encodable(answer.text) if answer else "",
+        "max_tokens": target.max_tokens,
+        "seed": seed,
+        **outcome(answer, error),
+    }
+
+
+def outcome(answer: Completion | None, error: str | None) -> Row:
+    """The columns that say what came of a request; `answer` is None where `error` says why."""
+    return {
+        "completion": encodable(answer.text) if answer else "",
         "token_ids": answer.token_ids if answer else None,
         "logprob_sum": answer.logprob_sum if answer else None,
         "n_tokens": answer.n_tokens if answer else 0,
         "finish_reason": answer.finish_reason if answer else "error",
-        "max_tokens": target.max_tokens,
-        "seed": seed,
-        "error": _encodable(error) if error else None,
+        "error": encodable(error) if error else None,
     }
-
-
-def _encodable(text: str) -> str:
-    """The text with lone surrogates, which no file can hold, as question marks."""
-    return text.encode("utf-8", "replace").decode()

@@ -201,8 +201,10 @@ class Thompson:
 
     def choose(self) -> Choice | None:
         if not self._chosen:
+            if self._round >= self._rounds:
+                return None
             free = self._free & np.array([walk.more > 0 for walk in self._walks], dtype=bool)
-            if self._round >= self._rounds or not free.any():
+            if not free.any():
                 return None
             posterior = self._alpha, self._beta
             chosen = self._rule.choose(

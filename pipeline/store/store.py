@@ -34,8 +34,8 @@ Row = Mapping[str, Any]
 _ROWS = 100_000  # rows per chunk of a table that is read
 _CHUNK = 500  # keys per SELECT, below SQLite's limit of bound variables
 _LOOK_UP = 4  # a row by its name takes as long as so many rows in passing
-# Rows per INSERT. A thread gives the interpreter up at each statement and has to wait for it again:
-# with one row a statement, a busy event loop would keep the writer waiting most of the time.
+# Rows per INSERT: a thread gives the interpreter up at each statement and has to wait for it again.
+# Beside a busy event loop this was worth a few per cent.
 _TOGETHER = 64
 _VARIABLES = 32_766  # SQLite's limit of bound variables in one statement
 _PACKED = {pa.int32(): ("i", "<i4"), pa.float32(): ("f", "<f4")}  # array's code, numpy's

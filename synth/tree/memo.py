@@ -13,8 +13,8 @@ from typing import Any
 
 from winnow.pipeline.contracts import Completion, Identity, Sampling, Verdict
 from winnow.pipeline.names import Message, digest, prompt_id
-from winnow.pipeline.verify.worker_pool import TimedVerdict, encodable
-from winnow.synth.sampling import PERMANENT
+from winnow.pipeline.verify.worker_pool import TimedVerdict
+from winnow.synth.sampling import outcome
 from winnow.synth.tree.node import State
 
 Row = Mapping[str, Any]
@@ -152,26 +152,6 @@ class Memo:
         self.added += 1
 
 
-def counts(tries: Sequence[Row], drawing: Drawing, *, again: bool = False) -> Row | None:
-    """The try that stands for a step, as for an answer (`winnow.synth.sampling.plan`): the first one
-    that holds under the limit, else a failure that is permanent or the last of enough. `again`: no
-    failure stands."""
-    for row in tries:
-        if row["finish_reason"] == "stop" and row["n_tokens"] <= drawing.max_tokens:
-            return row
-        if row["finish_reason"] == "length" and row["max_tokens"] == drawing.max_tokens:
-            return row
-    errors = [
-        row
-        for row in tries
-        if row["finish_reason"] == "error" and row["max_tokens"] == drawing.max_tokens
-    ]
-    if errors and not again:
-        if len(errors) >= drawing.max_attempts or errors[-1]["error"].startswith(PERMANENT):
-            return errors[-1]
-    return None
-
-
 def step_row(
     prompt: str,
     state: State,
@@ -194,12 +174,7 @@ def step_row(
         "recipe_seed": drawing.seed,
         "index": index,
         "attempt": attempt,
-        "completion": encodable(answer.text) if answer else "",
-        "token_ids": answer.token_ids if answer else None,
-        "logprob_sum": answer.logprob_sum if answer else None,
-        "n_tokens": answer.n_tokens if answer else 0,
-        "finish_reason": answer.finish_reason if answer else "error",
         "max_tokens": drawing.max_tokens,
         "seed": seed,
-        "error": encodable(error) if error else None,
+        **outcome(answer, error),
     }

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from winnow.pipeline.contracts import ContinuingEngine, EngineError
 from winnow.pipeline.names import Message, rollout_seed
-from winnow.synth.sampling import PERMANENT
-from winnow.synth.tree.memo import Drawing, Memo, Row, counts, step_row
+from winnow.synth.sampling import PERMANENT, counts
+from winnow.synth.tree.memo import Drawing, Memo, Row, step_row
 from winnow.synth.tree.node import SearchError, State, Step
 
 NOT_DRAWN = "not drawn yet"
@@ -35,12 +35,13 @@ class EnginePolicy:
     async def step(self, state: State, index: int) -> Step:
         """The stored step, or a new one, on disk before it is here. Raises SearchError."""
         tries = self._memo.tries(state.name, self._drawing, index)
-        row = counts(tries, self._drawing, again=self._retry)
+        limit, enough = self._drawing.max_tokens, self._drawing.max_attempts
+        row = counts(tries, limit, None if self._retry else enough)
         while row is None:
             made = await self._ask(state, index, tries)
             await self._memo.add_step(made)
             tries.append(made)
-            row = counts(tries, self._drawing)
+            row = counts(tries, limit, enough)
         error = row["error"]
         if error is not None and not (state.steps and error.startswith(PERMANENT)):
             raise SearchError(error)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from winnow.assets.invariants import answers_drawn
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.life import life
+from winnow.pipeline.progress import Silent, Step
 from winnow.pipeline.workspace import open_store
 from winnow.stages import difficulty, plan, prompts, rollouts, verdicts
 from winnow.stages.base import Context
@@ -157,9 +159,21 @@ BAND = "stop: [{type: interval, band: [0.2, 0.8], error: 0.2}]"
 
 def test_band_fill_stops_the_run_and_resumes(tmp_path: Path, stub_server: Any) -> None:
     rule = f"n: 12, {BAND}, steer: {{type: band_fill, prompts: 5, window: 4}}"
+    heard: list[Step] = []
+
+    class Listener(Silent):
+        def step(self, step: Step) -> None:
+            heard.append(step)
+
     first = rollouts.run(context(tmp_path, rule + ", budget: {answers: 6}", url=stub_server.url))
     assert first.counts["rollouts"] == len(stub_server.seeds()) == 6
-    done = rollouts.run(context(tmp_path, rule, url=stub_server.url))
+    whole = replace(context(tmp_path, rule, url=stub_server.url), progress=Listener())
+    done = rollouts.run(whole)
+    # A prompt of which is told after each of its answers is one prompt all the same.
+    assert [step.done for step in heard] == sorted(step.done for step in heard)
+    assert heard[-1].done == done.counts["in_band"] + done.counts.get("below_band", 0) + (
+        done.counts.get("above_band", 0) + done.counts.get("max_answers", 0)
+    )
     assert done.counts["in_band"] >= 5
     assert done.counts["undecided"] > 0
     assert len(set(stub_server.seeds())) == len(stub_server.seeds()) == done.counts["rollouts"]

@@ -91,7 +91,10 @@ def director_of(ctx: Context, ids: Sequence[str]) -> tuple[Director, int] | None
     match config.steer:
         case BandFillSteering() as fill:
             stop = next(each for each in config.stop if isinstance(each, IntervalStop))
-            table = BandFill.of(fill.prompts, _interval(stop, config.n), stop.prior)
+            try:
+                table = BandFill.of(fill.prompts, _interval(stop, config.n), stop.prior)
+            except ValueError as error:
+                raise UsageError(f"sampling.steer: band_fill: {error}") from None
             return BandFiller(ids, rule, table, config.max_tokens), fill.window
         case MoppsSteering() as mopps:
             choose = Mopps(
@@ -113,22 +116,33 @@ def director_of(ctx: Context, ids: Sequence[str]) -> tuple[Director, int] | None
     return None
 
 
-def shelf_of(
-    ctx: Context,
-    store: Store,
-    ids: Sequence[str],
-    target: sampling.Target,
-    *,
-    settle: bool = False,
-) -> tuple[AnyShelf, list[str]]:
-    """The stored answers that count, and the names of all. `settle`: a failure that another try may
-    mend counts too."""
-    if isinstance(ctx.recipe.engine, ReplayEngine):
-        stored = list(replay.stored_rows(store, ids, ctx.recipe.engine))
-        return replay.Imports(stored), [row["rollout_id"] for row in stored]
-    stored = list(sampling.stored_rows(store, ids, target))
-    shelf = sampling.Shelf(stored, target, settle=settle, retry=ctx.retry_errors and not settle)
-    return shelf, [row["rollout_id"] for row in stored]
+class Stored:
+    """The answers and verdicts that a run finds, read once."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        ids: Sequence[str],
+        target: sampling.Target,
+        tasks: Tasks,
+        store: Store,
+        verdicts: Store,
+    ) -> None:
+        self._ctx, self._target = ctx, target
+        engine = ctx.recipe.engine
+        self._rows = list(
+            replay.stored_rows(store, ids, engine)
+            if isinstance(engine, ReplayEngine)
+            else sampling.stored_rows(store, ids, target)
+        )
+        self.verdicts = KnownVerdicts(tasks, verdicts, [row["rollout_id"] for row in self._rows])
+
+    def shelf(self, *, settle: bool = False) -> AnyShelf:
+        """The answers that count. `settle`: a failure that another try may mend counts too."""
+        if isinstance(self._ctx.recipe.engine, ReplayEngine):
+            return replay.Imports(self._rows)
+        retry = self._ctx.retry_errors and not settle
+        return sampling.Shelf(self._rows, self._target, settle=settle, retry=retry)
 
 
 class KnownVerdicts:
@@ -158,19 +172,11 @@ class KnownVerdicts:
 
 
 def decisions(
-    ctx: Context,
-    ids: Sequence[str],
-    target: sampling.Target,
-    tasks: Tasks,
-    store: Store,
-    verdicts: Store,
-    *,
-    settle: bool = False,
+    ctx: Context, ids: Sequence[str], stored: Stored, *, settle: bool = False
 ) -> tuple[list[Decision], list[str], bool]:
     """How far each prompt gets with what is stored, the names of the answers that count, and whether
     no more is wanted."""
-    shelf, stored = shelf_of(ctx, store, ids, target, settle=settle)
-    known = KnownVerdicts(tasks, verdicts, stored)
+    shelf, known = stored.shelf(settle=settle), stored.verdicts
     steered = director_of(ctx, ids)
     if steered is None:
         found = settled(ids, shelf, known.of, rule_of(ctx))
@@ -196,14 +202,15 @@ def fill(
         work.rollouts(write=True, on_wait=ctx.waits) as store,
         work.verdicts(write=True, on_wait=ctx.waits) as verdicts,
     ):
-        stored = store.get(ids, "prompt_id", columns=["prompt_id"])
-        missing_verdicts(stored, tasks, verdicts, ctx.recipe.verify.timeout_seconds)
-        _, _, whole = decisions(ctx, ids, target, tasks, store, verdicts)
+        drawn = store.get(ids, "prompt_id", columns=["prompt_id"])
+        missing_verdicts(drawn, tasks, verdicts, ctx.recipe.verify.timeout_seconds)
+        stored = Stored(ctx, ids, target, tasks, store, verdicts)
         meter.total = len(ids)
-        if not whole:
-            run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, meter))
-        _, names, _ = decisions(ctx, ids, target, tasks, store, verdicts)
-        found, settled_names, _ = decisions(ctx, ids, target, tasks, store, verdicts, settle=True)
+        if not decisions(ctx, ids, stored)[2]:
+            run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, stored, meter))
+            stored = Stored(ctx, ids, target, tasks, store, verdicts)
+        _, names, _ = decisions(ctx, ids, stored)
+        found, settled_names, _ = decisions(ctx, ids, stored, settle=True)
         table = store.get(settled_names)
     ends = [
         {"prompt_id": each.prompt_id, "answers": each.answers, "reason": each.reason}
@@ -221,10 +228,10 @@ async def _draw(
     tasks: Tasks,
     store: Store,
     verdict_store: Store,
+    stored: Stored,
     meter: Meter,
 ) -> None:
-    shelf, stored = shelf_of(ctx, store, ids, target)
-    known = KnownVerdicts(tasks, verdict_store, stored)
+    shelf, known = stored.shelf(), stored.verdicts
 
     def on_verdict(row: Mapping[str, Any]) -> None:
         known.note(row)

@@ -115,6 +115,7 @@ class Meter:
         )
         self._read = {prompt: n or 0 for prompt, n in lengths}  # tokens of each prompt
         self.total = 0
+        self._ends: dict[str, str] = {}  # by prompt: how it ended, as far as is known
         self._decided: Counter[str] = Counter()
         self._started = time.perf_counter()
         self._seconds = 0.0
@@ -135,16 +136,21 @@ class Meter:
         self._correct += row["verdict"] == "correct"
 
     def decided(self, decision: Decision) -> None:
-        self._decided[decision.reason or "undecided"] += 1
+        if before := self._ends.get(
+            decision.prompt_id
+        ):  # a steered prompt is told of several times
+            self._decided[before] -= 1
+        self._ends[decision.prompt_id] = reason = decision.reason or "undecided"
+        self._decided[reason] += 1
         self._tell()
 
     def _tell(self) -> None:
         numbers = {"tokens_per_second": self._tokens / max(self._seconds, 1e-9)}
         done = self._drawn
         if self._unit == "prompts":
-            done = self._decided.total()
+            done = self._n_decided
             numbers = {"answers": float(self._drawn), "tokens": float(self._tokens), **numbers}
-            numbers |= {reason: float(n) for reason, n in sorted(self._decided.items())}
+            numbers |= {reason: float(n) for reason, n in sorted(self._decided.items()) if n}
         if self._price:
             numbers["cost"] = round(self._cost(), 4)
         if self._judged:
@@ -158,10 +164,14 @@ class Meter:
 
     def said(self) -> str:
         """What was drawn so far, for people."""
-        undecided = ""
+        text = f"{self._drawn:,} answers of {self._tokens:,} tokens in this run"
         if self._unit == "prompts":
-            undecided = f"; {self._decided.total() - self._decided['undecided']:,} of {self.total:,} prompts are decided"
-        return f"{self._drawn:,} answers of {self._tokens:,} tokens in this run{undecided}"
+            text += f"; {self._n_decided:,} of {self.total:,} prompts are decided"
+        return text
+
+    @property
+    def _n_decided(self) -> int:
+        return self._decided.total() - self._decided["undecided"]
 
     def cost(self) -> dict[str, float]:
         """Tokens and seconds of the sampling itself (the engine's start is not in it)."""

@@ -68,7 +68,7 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
     todo = rollouts.plan_of(ctx, ids)
     missing = todo.n_missing
     if recipe.sampling.adaptive:
-        adaptive_rollouts.rule_of(ctx)  # parameters that make no sense must show here
+        adaptive_rollouts.director_of(ctx, [])  # parameters that make no sense must show here
         if recipe.sampling.budget.answers is not None:
             missing = min(missing, recipe.sampling.budget.answers)
     length = dict(zip(table["prompt_id"].to_pylist(), table["n_tokens"].to_pylist(), strict=True))

@@ -141,9 +141,9 @@ def _points(
     from winnow.pipeline.tokens import render, tokenizer
 
     words, scorer, messages = tokenizer(folder), CausalScorer(folder), messages_of(prompts)
-    before = {prompt: render(words, each) for prompt, each in messages.items()}
     total, done, points = sum(map(len, drawn.values())), 0, []
     try:
+        before = {prompt: render(words, each) for prompt, each in messages.items()}
         for temperature, rows in drawn.items():
             entropies = []
             for start in range(0, len(rows), _PART):
