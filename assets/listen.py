@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from winnow.pipeline.progress import Step
+from winnow.pipeline.progress import Step, figure
 
 EVERY_SECONDS = 10.0
 
@@ -33,18 +33,10 @@ class LogProgress:
 
 def _line(step: Step, seconds: float) -> str:
     parts = [f"{step.stage}: {step.done:,} of {step.total:,} {step.unit}"]
-    parts += [_figure(name, value) for name, value in step.numbers.items()]
+    parts += [figure(name, value) for name, value in step.numbers.items()]
     if 0 < step.done < step.total:
         parts.append(f"{_duration(seconds / step.done * (step.total - step.done))} left")
     return ", ".join(parts)
-
-
-def _figure(name: str, value: float) -> str:
-    if name == "tokens_per_second":
-        return f"{value:,.0f} tokens/s"
-    if name == "pass_rate":
-        return f"pass rate {value:.2f}"
-    return f"{name.replace('_', ' ')} {value:g}"
 
 
 def _duration(seconds: float) -> str:

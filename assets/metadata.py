@@ -17,8 +17,8 @@ from winnow.stages.base import StageResult
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 # Keys of StageResult.cost: stored as floats, so that the UI draws their trend over runs.
-COSTS = ("seconds", "answers_drawn", "tokens_drawn", "sampling_seconds", "tokens_per_second",
-         "judged_here", "computed_here")  # fmt: skip
+COSTS = ("seconds", "answers_reused", "answers_drawn", "tokens_drawn", "tokens_read", "cost",
+         "sampling_seconds", "tokens_per_second", "judged_here", "computed_here")  # fmt: skip
 UP_TO_DATE = "up_to_date"
 
 

@@ -16,6 +16,16 @@ class Step:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+def figure(name: str, value: float) -> str:
+    """A running figure in words."""
+    if name == "tokens_per_second":
+        return f"{value:,.0f} tokens/s"
+    if name == "pass_rate":
+        return f"pass rate {value:.2f}"
+    said = f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{name.replace('_', ' ')} {said}"
+
+
 class Progress(Protocol):
     """Listens to a run. A stage may report as often as it likes; the listener thins out."""
 

@@ -16,7 +16,12 @@ from winnow.pipeline.publish.version import LEDGER_FILE, Version, list_versions,
 from winnow.pipeline.workspace import open_store
 
 IMPORTED = "imported"  # template of the answers that a user brought: they cannot be drawn again
-_STORES = ("rollouts", "verdicts", "features")
+_OWNERS = {  # what a row of a store belongs to
+    "verdicts": "rollout_id",
+    "features": "row_id",
+    "steps": "prompt_id",
+    "judgements": "prompt_id",
+}
 _YOUNG_SECONDS = 60
 
 
@@ -38,7 +43,8 @@ def find(home: Path) -> Garbage:
 
     Kept are imported answers, those that a recipe's last run holds or that its present target asks
     for (also while it is not finished), and all that a version's rows or ledger name; with an answer
-    its verdicts, of whatever verifier version, and with it or its prompt their features.
+    its verdicts, of whatever verifier version, and with it or its prompt their features; with a
+    prompt the steps and judgements of its tree searches.
     """
     needed = _needed(home)
     rows: dict[str, list[str]] = {}
@@ -50,7 +56,7 @@ def find(home: Path) -> Garbage:
     alive = needed.names | ({row["rollout_id"] for row in table} - set(gone))
     rows["rollouts"], kept["rollouts"] = gone, len(table) - len(gone)
     alive.add(OF_MODEL)  # what is known of a model belongs to no row
-    for name, owner in (("verdicts", "rollout_id"), ("features", "row_id")):
+    for name, owner in _OWNERS.items():
         with open_store(home, name) as store:
             found = store.all([owner])
             keys, owners = found[store.key].to_pylist(), found[owner].to_pylist()
@@ -67,7 +73,7 @@ def collect(home: Path) -> Garbage:
     with contextlib.ExitStack() as held:
         stores = {
             name: held.enter_context(open_store(home, name, write=True, wait=False))
-            for name in _STORES
+            for name in ("rollouts", *_OWNERS)
         }
         garbage = find(home)
         for name, store in stores.items():

@@ -142,9 +142,9 @@ def open_store(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Store:
-    """The store `name` of a home folder: rollouts, verdicts, features (of recipes); steps and
-    judgements (of tree searches), row_features (of any table's rows, by what their texts are), which
-    no clean-up removes.
+    """The store `name` of a home folder: rollouts, verdicts, features (of recipes), steps and
+    judgements (of tree searches), row_features (of any table's rows, by what their texts are; no
+    clean-up removes those).
     """
     columns, key, index = _STORES[name]
     path = home / ".store" / f"{name}.sqlite"

@@ -25,6 +25,8 @@ from winnow.synth.stopping.base import Answer, Rule, Tally
 Verdicts = Sequence[Mapping[str, Any]]
 Judged = tuple[Row, Verdicts]
 
+_NOTHING = Tally()
+
 
 class AnyShelf(Protocol):
     """Where answers are looked up: `sampling.Shelf`, or imported answers."""
@@ -51,27 +53,26 @@ class Walk:
         self.prompt, self._rule = prompt, rule
         self.answers = 0
         self.tallies: dict[str, Tally] = {}  # by task
-        self.more = rule.more(Tally())
+        self.more = rule.more(_NOTHING)
 
     def add(self, rows: Sequence[Judged]) -> None:
         """The next answers in the order of their indices, at most as many as `more` said."""
+        tallies = self.tallies
         for answer, verdicts in rows:
+            n_tokens, cut = answer["n_tokens"], answer["finish_reason"] == "length"
             for verdict in verdicts:
-                known = self.tallies.get(verdict["task_id"], Tally())
-                cut = answer["finish_reason"] == "length"
-                self.tallies[verdict["task_id"]] = known.add(
-                    Answer(verdict["verdict"], answer["n_tokens"], cut, verdict["extracted"])
-                )
-            self.answers += 1
-        if not rows:
-            return
-        # A prompt with several references goes on until the rule has enough for each.
-        self.more = max((self._rule.more(t) for t in self.tallies.values()), default=0)
+                task = verdict["task_id"]
+                judged = Answer(verdict["verdict"], n_tokens, cut, verdict["extracted"])
+                tallies[task] = tallies.get(task, _NOTHING).add(judged)
+        self.answers += len(rows)
+        if rows:
+            # A prompt with several references goes on until the rule has enough for each.
+            self.more = max(map(self._rule.more, tallies.values()), default=0)
 
     def decision(self) -> Decision:
         if self.more:
             return Decision(self.prompt, self.answers, None, self.more)
-        reasons = {self._rule.reason(tally) for tally in self.tallies.values() or [Tally()]}
+        reasons = {self._rule.reason(tally) for tally in self.tallies.values() or [_NOTHING]}
         return Decision(self.prompt, self.answers, ",".join(sorted(reasons)))
 
 

@@ -6,8 +6,8 @@ gives the same decision. Rules are combined by `any_of.AnyOf`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from winnow.pipeline.contracts import VerdictName
@@ -26,8 +26,7 @@ class Answer(NamedTuple):
     extracted: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """Answers 0 to `drawn` - 1 of one task, all of them judged.
 
     drawn = correct + wrong + unjudged; `truncated` counts the unjudged ones that were cut at the
@@ -41,7 +40,7 @@ class Tally:
     unjudged: int = 0
     truncated: int = 0
     tokens: int = 0
-    answers: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, int] = MappingProxyType({})
 
     @property
     def judged(self) -> int:

@@ -1,5 +1,6 @@
 """The commands as a user types them, on a run without a model (imported rollouts)."""
 
+import asyncio
 import json
 import shutil
 import sys
@@ -10,10 +11,13 @@ import datasets
 import pytest
 
 from winnow.cli import main as cli
-from winnow.pipeline.contracts import Completion, Identity, Sampling
+from winnow.pipeline.contracts import Completion, Identity, Sampling, Verdict
 from winnow.pipeline.publish.version import resolve
+from winnow.pipeline.store.store import AsyncWriter
+from winnow.pipeline.verify.worker_pool import TimedVerdict
 from winnow.pipeline.workspace import Workspace, open_store
 from winnow.synth.sampling import Target, rollout_row
+from winnow.synth.tree.memo import Drawing, Memo, root, step_row
 
 TASKS = 12
 RECIPE = """
@@ -271,6 +275,33 @@ def test_gc_says_first_and_keeps_what_is_needed(user: User) -> None:
     done = user.at_home("run", str(user.recipe))
     assert done.code == 0
     assert (user.home / "sums" / _version(user)).is_dir()
+
+
+def test_gc_keeps_the_trees_of_prompts_that_are_there(user: User) -> None:
+    """Steps and judgements go with the prompt that they belong to."""
+    there = Workspace(user.home, "sums").read("prompts")["prompt_id"][0].as_py()
+    drawing = Drawing(Identity("m@1", "t"), Sampling(), 0, 8)
+    verdict = TimedVerdict(Verdict("wrong", 0.0), 0.1)
+
+    async def search(prompt: str) -> None:
+        state = root([{"role": "user", "content": prompt}])
+        answer = Completion("a step", None, None, 2, "stop")
+        with (
+            open_store(user.home, "steps", write=True) as steps,
+            open_store(user.home, "judgements", write=True) as judged,
+        ):
+            steps.put([step_row(prompt, state, drawing, 0, 0, 1, answer, None)])
+            async with AsyncWriter(judged) as writer:
+                memo = Memo(prompt, keep_judgement=writer.put)
+                await memo.judged(state, "task", "judge", 0, lambda: asyncio.sleep(0, verdict))
+
+    for prompt in (there, "gone"):
+        asyncio.run(search(prompt))
+    said = user.at_home("gc", "--delete").out
+    for name in ("steps", "judgements"):
+        assert f"{name}: 1 removed, 1 kept" in said
+        with open_store(user.home, name) as store:
+            assert store.all(["prompt_id"])["prompt_id"].to_pylist() == [there]
 
 
 def test_gc_refuses_while_a_run_is_writing(user: User) -> None:

@@ -64,6 +64,9 @@ def test_each_prompt_ends_where_its_rule_is_content(tmp_path: Path, stub_server:
     # No tokenizer of the server's model is here, so that nobody knows how long the prompts are.
     assert (done.cost["tokens_read"], done.cost["cost"]) == (0, done.cost["tokens_drawn"])
     assert done.counts["enough_correct"] + done.counts.get("max_answers", 0) == PROMPTS
+    # What run.json records.
+    assert done.cost["prompts_enough_correct"] == done.counts["enough_correct"]
+    assert 0 < done.cost["pass_rate"] < 1
     assert not answers_drawn(ctx, None).faults
     assert rollouts.run(ctx).skipped
     assert difficulty.run(ctx).counts["tasks"] == PROMPTS

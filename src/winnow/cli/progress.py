@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from winnow.pipeline.progress import Step
+from winnow.pipeline.progress import Step, figure
 
 
 class TerminalProgress:
@@ -58,7 +58,7 @@ class TerminalProgress:
         self._console.print(f"· {text}", style="dim", soft_wrap=True)
 
     def step(self, step: Step) -> None:
-        figures = "  ".join(_figure(name, value) for name, value in step.numbers.items())
+        figures = "  ".join(figure(name, value) for name, value in step.numbers.items())
         if self._bars:
             if step.stage not in self._tasks:
                 self._tasks[step.stage] = self._bars.add_task(
@@ -77,11 +77,3 @@ class TerminalProgress:
             left = f", {seconds:.0f} s left"
         line = f"{step.stage}: {step.done}/{step.total} {step.unit}{left}  {figures}"
         print(line.rstrip(), file=sys.stderr)
-
-
-def _figure(name: str, value: float) -> str:
-    if name == "tokens_per_second":
-        return f"{value:.0f} tokens/s"
-    if name == "pass_rate":
-        return f"pass rate {value:.2f}"
-    return f"{name} {value:g}"

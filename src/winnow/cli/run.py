@@ -98,10 +98,17 @@ def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:
         counts = by["prompts"].counts
         rows.append(("rows in", str(counts["rows_in"]), str(counts["kept"]),
                      drops.get("prompts", ""), _time(by["prompts"])))  # fmt: skip
-        counts = by["rollouts"].counts
-        speed = by["rollouts"].cost.get("tokens_per_second")
+        counts, cost = by["rollouts"].counts, by["rollouts"].cost
         fates = f"{counts['truncated']} truncated, {counts['errors']} errors"
-        rate = f", {speed:.0f} tokens/s" if speed else ""
+        rate = "".join(
+            f", {cost[name]:{form}} {what}"
+            for name, form, what in (
+                ("answers_reused", ",.0f", "reused"),
+                ("tokens_per_second", ".0f", "tokens/s"),
+                ("cost", ".4g", "cost"),
+            )
+            if cost.get(name)
+        )
         rows.append(("sampled", str(counts["rollouts"]), str(counts["stopped"]), fates,
                      _time(by["rollouts"]) + rate))  # fmt: skip
         counts = by["verdicts"].counts

@@ -17,7 +17,8 @@ def gc(
     ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Remove stored answers, verdicts and features that no version and no recipe's last run needs."""
+    """Remove what is stored and needed by no version and no recipe's last run: answers, verdicts,
+    features, steps and judgements of tree searches."""
     from winnow.pipeline import upkeep
 
     garbage = upkeep.collect(home) if delete else upkeep.find(home)

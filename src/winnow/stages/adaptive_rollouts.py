@@ -137,6 +137,11 @@ class Stored:
         )
         self.verdicts = KnownVerdicts(tasks, verdicts, [row["rollout_id"] for row in self._rows])
 
+    @property
+    def answers(self) -> int:
+        """Stored answers, failed tries left out."""
+        return sum(row["finish_reason"] != "error" for row in self._rows)
+
     def shelf(self, *, settle: bool = False) -> AnyShelf:
         """The answers that count. `settle`: a failure that another try may mend counts too."""
         if isinstance(self._ctx.recipe.engine, ReplayEngine):
@@ -206,7 +211,15 @@ def fill(
         missing_verdicts(drawn, tasks, verdicts, ctx.recipe.verify.timeout_seconds)
         stored = Stored(ctx, ids, target, tasks, store, verdicts)
         meter.total = len(ids)
-        if not decisions(ctx, ids, stored)[2]:
+        found, names, whole = decisions(ctx, ids, stored)
+        meter.reused = len(names)
+        if stored.answers:
+            decided = sum(each.reason is not None for each in found)
+            ctx.progress.note(
+                f"{len(names):,} of {stored.answers:,} stored answers count under the present rules, "
+                f"by which {decided:,} of {len(ids):,} prompts are decided"
+            )
+        if not whole:
             run_async(_draw(ctx, prompts, ids, target, tasks, store, verdicts, stored, meter))
             stored = Stored(ctx, ids, target, tasks, store, verdicts)
         _, names, _ = decisions(ctx, ids, stored)

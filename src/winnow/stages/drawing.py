@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from winnow.stages.base import Context
 from winnow.stages.judges import judging_engine, pool_size
 from winnow.synth.adaptive import Decision
 from winnow.synth.engines import registry
+from winnow.synth.sampling import Missing
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,28 @@ def messages_of(prompts: pa.Table) -> dict[str, list[dict[str, str]]]:
     return dict(zip(ids, messages, strict=True))
 
 
+def reuse(counting: int, missing: Iterable[Missing]) -> str:
+    """What is done with the stored answers, for people; "" where there are none. `counting`: how many
+    of them are used; `missing`: what is drawn."""
+    drawn = cut = failed = 0
+    for each in missing:
+        drawn += 1
+        failed += each.failures > 0
+        cut += each.attempt > 0 and each.failures == 0
+    why = [
+        f"{number:,} {reason}"
+        for number, reason in (
+            (cut, "because the stored one does not hold at this max_tokens"),
+            (failed, "because the last try failed"),
+        )
+        if number
+    ]
+    if not counting and not why:
+        return ""
+    said = f"{counting:,} stored answers are used again, {drawn:,} are drawn"
+    return f"{said}, of them {' and '.join(why)}" if why else said
+
+
 class Meter:
     """Running figures of the sampling: answers, tokens, tokens/s, pass rate. `total`: answers to draw,
     or, where that is not known, prompts to decide (`unit`)."""
@@ -114,7 +137,7 @@ class Meter:
             prompts["prompt_id"].to_pylist(), prompts["n_tokens"].to_pylist(), strict=True
         )
         self._read = {prompt: n or 0 for prompt, n in lengths}  # tokens of each prompt
-        self.total = 0
+        self.total = self.reused = 0  # `reused`: stored answers that count
         self._ends: dict[str, str] = {}  # by prompt: how it ended, as far as is known
         self._decided: Counter[str] = Counter()
         self._started = time.perf_counter()
@@ -145,11 +168,12 @@ class Meter:
         self._tell()
 
     def _tell(self) -> None:
-        numbers = {"tokens_per_second": self._tokens / max(self._seconds, 1e-9)}
+        speed = self._tokens / max(self._seconds, 1e-9)
+        numbers = {"tokens": float(self._tokens), "tokens_per_second": speed}
         done = self._drawn
         if self._unit == "prompts":
             done = self._n_decided
-            numbers = {"answers": float(self._drawn), "tokens": float(self._tokens), **numbers}
+            numbers = {"answers": float(self._drawn), **numbers}
             numbers |= {reason: float(n) for reason, n in sorted(self._decided.items()) if n}
         if self._price:
             numbers["cost"] = round(self._cost(), 4)
@@ -176,12 +200,14 @@ class Meter:
     def cost(self) -> dict[str, float]:
         """Tokens and seconds of the sampling itself (the engine's start is not in it)."""
         if not self._drawn:
-            return {}
+            return {"answers_reused": self.reused}
         return {
+            "answers_reused": self.reused,
             "answers_drawn": self._drawn,
             "tokens_drawn": self._tokens,
             "tokens_read": self._prompt_tokens,
             **({"cost": self._cost()} if self._price else {}),
+            **({"pass_rate": self._correct / self._judged} if self._judged else {}),
             "sampling_seconds": self._seconds,
             "tokens_per_second": self._tokens / max(self._seconds, 1e-9),
         }

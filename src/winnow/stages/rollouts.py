@@ -4,6 +4,7 @@ Verdicts are written beside sampling, so that this stage, not the next one, spen
 judging takes.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from winnow.pipeline.recipe import ReplayEngine, dump
 from winnow.pipeline.store.store import Store
 from winnow.stages import adaptive_rollouts
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
-from winnow.stages.drawing import Meter, drawing, interruptible, messages_of
+from winnow.stages.drawing import Meter, drawing, interruptible, messages_of, reuse
 from winnow.stages.judges import tasks_of
 from winnow.synth import sampling
 from winnow.synth.engines import registry, replay
@@ -52,12 +53,15 @@ def run(ctx: Context) -> StageResult:
         if adaptive:
             table, open_ends, ended = adaptive_rollouts.fill(ctx, prompts, ids, target, meter)
             ctx.workspace.write("sampled", ended, mark_now)
+            reasons = _reasons(ended)
         else:
             table, open_ends = _fill(ctx, prompts, ids, target, meter)
+            reasons = {}
             ctx.workspace.table_path("sampled").unlink(missing_ok=True)
         # A failure that another try may mend must not make the next run skip this stage.
         ctx.workspace.write("rollouts", table, f"{mark_now}/incomplete" if open_ends else mark_now)
-    cost = {"seconds": clock.seconds, **meter.cost()}
+    ends = {f"prompts_{reason}": number for reason, number in reasons.items()}
+    cost = {"seconds": clock.seconds, **meter.cost(), **ends}
     return _result(ctx, skipped=False, cost=cost)
 
 
@@ -65,7 +69,11 @@ def _fill(
     ctx: Context, prompts: pa.Table, ids: list[str], target: sampling.Target, meter: Meter
 ) -> tuple[pa.Table, bool]:
     """Draw what is missing of answers 0..n-1; the answers, and whether another try may mend some."""
-    if plan_of(ctx, ids).n_missing:
+    plan = plan_of(ctx, ids)
+    meter.reused = len(plan.stored)
+    if said := reuse(len(plan.stored), itertools.chain.from_iterable(plan.missing.values())):
+        ctx.progress.note(said)
+    if plan.n_missing:
         # What is drawn stays, whatever stops this: the next run asks for the rest only. The plan is
         # made again under the lock, since another run may have drawn the same meanwhile.
         with (
@@ -173,8 +181,13 @@ def _result(ctx: Context, *, skipped: bool, cost: Mapping[str, float] | None = N
         "errors": reasons.count("error"),
     }
     if ctx.recipe.sampling.adaptive:
-        ended = ctx.workspace.read("sampled", ["reason"])["reason"].to_pylist()
-        counts |= dict(sorted(Counter(reason or "undecided" for reason in ended).items()))
+        counts |= _reasons(ctx.workspace.read("sampled", ["reason"]))
     return StageResult(
         "rollouts", ctx.workspace.data_version("rollouts"), skipped, counts, cost or {}
     )
+
+
+def _reasons(sampled: pa.Table) -> dict[str, int]:
+    """How many prompts ended for each reason."""
+    ended = Counter(reason or "undecided" for reason in sampled["reason"].to_pylist())
+    return dict(sorted(ended.items()))

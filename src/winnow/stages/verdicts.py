@@ -47,6 +47,10 @@ def run(ctx: Context) -> StageResult:
                 )
                 made = len(lacking)
                 if lacking:
+                    ctx.progress.note(
+                        f"{len(known):,} verdicts are used again; {len(lacking):,} answers have none "
+                        "yet by these verifiers and references, and are judged"
+                    )
                     run_async(_judge(ctx, rollouts, set(lacking), tasks, known, store))
                 names = [
                     name
