@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, canonical_json
 
 VerdictName = Literal["correct", "wrong", "unjudged"]
@@ -50,13 +51,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """One finished answer. `logprob_sum` is in nats over the answer's tokens."""
+    """One finished answer. `logprob_sum` is in nats over the answer's tokens. `top_logprobs`, where
+    asked for: see `TellingEngine`."""
 
     text: str
     token_ids: Sequence[int] | None
     logprob_sum: float | None
     n_tokens: int
     finish_reason: Literal["stop", "length"]
+    top_logprobs: Sequence[Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class EngineError(Exception):
     def __init__(self, reason: str, *, permanent: bool = False) -> None:
         super().__init__(reason)
         self.permanent = permanent
+
+
+class Untold(UsageError):
+    """The engine does not tell the most likely tokens, or not so many."""
 
 
 class Engine(Protocol):
@@ -106,6 +113,25 @@ class ContinuingEngine(Engine, Protocol):
         prefix: str = "",
     ) -> Completion:
         """Draw one answer. `prefix`: how it begins; the completion is what follows, without it."""
+        ...
+
+
+class TellingEngine(Engine, Protocol):
+    """An engine that can also tell what else it might have said."""
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        seed: int,
+        max_tokens: int,
+        top_logprobs: int = 0,
+    ) -> Completion:
+        """Draw one answer. `top_logprobs`: k; the completion's `top_logprobs` are then, for each of
+        its tokens, the log-probabilities (nats, of softmax(logits): at temperature 1, whatever the
+        sampling says) of the k most likely tokens there, the most likely first, or of a few less;
+        None where the engine gave none after all. Raises Untold where it refuses."""
         ...
 
 

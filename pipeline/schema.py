@@ -287,6 +287,8 @@ TABLES: dict[str, pa.Schema] = {
     "audit": AUDIT,
     "difficulty": DIFFICULTY,
     "trees": TREES,
+    "stepwise": STEPWISE,
+    "hinted": HINTED,
     "features": FEATURES,
     "embeddings": EMBEDDINGS,
     "clusters": CLUSTERS,

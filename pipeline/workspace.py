@@ -143,7 +143,7 @@ def open_store(
     on_wait: Callable[[str], None] | None = None,
 ) -> Store:
     """The store `name` of a home folder: rollouts, verdicts, features (of recipes), steps and
-    judgements (of tree searches), row_features (of any table's rows, by what their texts are; no
+    judgements (of tree searches and hinted answers), row_features (of any table's rows, by what their texts are; no
     clean-up removes those).
     """
     columns, key, index = _STORES[name]

@@ -55,13 +55,12 @@ def fill(
 
 def put(store: Store, signals: Iterable[tuple[Kind, str, Signals]]) -> None:
     """Store all features of the kinds given, in one transaction."""
-    store.put(
-        [
-            _row(kind, row, feature, found[feature])
-            for kind, row, found in signals
-            for feature in kind.features
-        ]
-    )
+    store.put([each for kind, row, found in signals for each in table_rows(kind, row, found)])
+
+
+def table_rows(kind: Kind, row: str, found: Signals) -> list[dict[str, Any]]:
+    """All features of a kind as rows of the features table, for who writes them otherwise."""
+    return [_row(kind, row, feature, found[feature]) for feature in kind.features]
 
 
 def scalars(store: Store, kind: Kind, feature: str, rows: Sequence[str]) -> NDArray[np.float64]:

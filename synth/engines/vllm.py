@@ -21,7 +21,14 @@ from typing import Any
 
 import psutil
 
-from winnow.pipeline.contracts import CacheCounts, Completion, EngineError, Identity, Sampling
+from winnow.pipeline.contracts import (
+    CacheCounts,
+    Completion,
+    EngineError,
+    Identity,
+    Sampling,
+    Untold,
+)
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.models import ModelFolder
 from winnow.pipeline.names import Message
@@ -107,6 +114,7 @@ class VLLMEngine:
         seed: int,
         max_tokens: int,
         prefix: str = "",
+        top_logprobs: int = 0,
     ) -> Completion:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -122,10 +130,12 @@ class VLLMEngine:
                 f"context of {self._max_model_len}",
                 permanent=True,
             )
+        if top_logprobs:
+            self._check_told(top_logprobs)
         for _ in range(RESTARTS + 1):
             generation = self._generation
             try:
-                return await self._generate(prompt, sampling, seed, max_tokens)
+                return await self._generate(prompt, sampling, seed, max_tokens, top_logprobs)
             except EngineDeadError:
                 await self._revive(generation)
             except (EngineGenerateError, ValueError) as error:
@@ -139,7 +149,7 @@ class VLLMEngine:
         self._log.unlink(missing_ok=True)
 
     async def _generate(
-        self, prompt: list[int], sampling: Sampling, seed: int, max_tokens: int
+        self, prompt: list[int], sampling: Sampling, seed: int, max_tokens: int, top_logprobs: int
     ) -> Completion:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -154,7 +164,8 @@ class VLLMEngine:
             max_tokens=max_tokens,
             stop=list(sampling.stop) or None,
             include_stop_str_in_output=bool(sampling.stop),
-            logprobs=0,  # the sampled token's own, which is what cumulative_logprob sums
+            # The sampled token's own comes in any case: cumulative_logprob sums it.
+            logprobs=top_logprobs,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         last: Any = None
@@ -171,7 +182,22 @@ class VLLMEngine:
             logprob_sum=answer.cumulative_logprob,
             n_tokens=len(answer.token_ids),
             finish_reason=answer.finish_reason,
+            top_logprobs=_most_likely(answer.logprobs, top_logprobs) if top_logprobs else None,
         )
+
+    def _check_told(self, k: int) -> None:
+        """Raise Untold unless vLLM tells so many log-probabilities, and of softmax(logits)."""
+        model = self._llm.model_config
+        if model.logprobs_mode != "raw_logprobs":
+            raise Untold(
+                f"engine.args.logprobs_mode {model.logprobs_mode}: the most likely tokens are read "
+                "as raw_logprobs"
+            )
+        if 0 <= model.max_logprobs < k:
+            raise Untold(
+                f"vLLM tells the {model.max_logprobs} most likely tokens at most, not {k} "
+                "(engine.args.max_logprobs)"
+            )
 
     def _render(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the rendered conversation; many answers of one prompt share the work."""
@@ -225,6 +251,15 @@ class VLLMEngine:
                 self._llm.shutdown()
             await self._load()
             self._generation += 1
+
+
+def _most_likely(told: Sequence[Mapping[int, Any]], k: int) -> list[list[float]]:
+    """At each token the log-probabilities of the k most likely ones; the drawn one, which vLLM adds,
+    has a rank beyond k where it is none of them."""
+    return [
+        sorted((each.logprob for each in at.values() if each.rank <= k), reverse=True)
+        for at in told
+    ]
 
 
 @contextlib.contextmanager

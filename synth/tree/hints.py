@@ -17,8 +17,9 @@ from typing import Any, Literal
 from winnow.pipeline.contracts import Verdict
 from winnow.pipeline.names import Message
 from winnow.pipeline.verify.rules import prejudge
+from winnow.synth.sampling import PERMANENT
 from winnow.synth.tree.memo import root
-from winnow.synth.tree.node import Judge, Policy
+from winnow.synth.tree.node import Judge, Policy, SearchError
 
 Kind = Literal["conjunction", "end"]
 CONJUNCTIONS = ("Wait", "Alternatively")
@@ -120,6 +121,8 @@ async def hint_infer(
     draws without repeating a pair. An answer that is not judged wrong is not hinted.
 
     `policy` continues the conversation `messages`, and `judge` judges the whole text, hint included.
+    A try that the engine can never answer (with the hint, the answer fills the context) is unjudged.
+    Raises SearchError where policy or judge does for another reason.
     """
     found = Hinted(plain, plain, None, None, answer, 0)
     if plain.verdict != "wrong":
@@ -127,10 +130,16 @@ async def hint_infer(
     pairs = [(place, hint) for place in places(answer, conjunctions) for hint in hints]
     rng.shuffle(pairs)
     for number, (place, hint) in enumerate(pairs[:tries], 1):
-        begun = root(messages, hinted_text(answer, place, hint))
-        whole = begun.then(await policy.step(begun, 0))
-        cut = prejudge(whole.steps[-1].finish_reason)
-        verdict = cut or await judge.judge(whole, 0)
+        whole = root(messages, hinted_text(answer, place, hint))
+        try:
+            whole = whole.then(await policy.step(whole, 0))
+        except SearchError as error:
+            if not str(error).startswith(PERMANENT):
+                raise
+            verdict = Verdict.unjudged(str(error))
+        else:
+            cut = prejudge(whole.steps[-1].finish_reason)
+            verdict = cut or await judge.judge(whole, 0)
         found = Hinted(plain, verdict, hint.name, place, whole.text, number)
         if verdict.verdict == "correct":
             break

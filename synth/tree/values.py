@@ -4,6 +4,7 @@ from winnow.pipeline.contracts import Engine, EngineError, Sampling, Task
 from winnow.pipeline.names import Message, digest
 from winnow.pipeline.verify.judge_prompt import conversation, defused, fence, quoted
 from winnow.pipeline.verify.judge_reply import read_score
+from winnow.pipeline.verify.worker_pool import encodable
 from winnow.synth.tree.judges import NOT_JUDGED
 from winnow.synth.tree.memo import Memo
 from winnow.synth.tree.node import SearchError, State
@@ -23,8 +24,10 @@ from 0 to 10."""
 
 
 class ModelValue:
-    """A `ValueFunction`: a model's score of 0 to 10, as 0..1. A reply that holds no score, or an
-    engine that fails, is worth 0. `engine` None: only values that are stored are there."""
+    """A `ValueFunction`: a model's score of 0 to 10, as 0..1. A reply that holds no score is worth 0,
+    and so is what the model can never be asked (the solution has outgrown its context); any other
+    failure raises SearchError, and is no value. `engine` None: only values that are stored are there.
+    """
 
     version = "1"
 
@@ -55,8 +58,10 @@ class ModelValue:
             reply = await self._engine.complete(
                 messages, self._sampling, seed=seed, max_tokens=self._max_tokens
             )
-        except EngineError:
-            return 0.0
+        except EngineError as error:
+            if error.permanent:
+                return 0.0
+            raise SearchError(f"value: {encodable(str(error)[:200])}") from None
         score = None if reply.finish_reason == "length" else read_score(reply.text, 0, 10)
         return (score or 0) / 10
 

@@ -1,5 +1,6 @@
 """`winnow tune-temperature`."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,14 @@ def tune_temperature(
         str | None,
         typer.Option(help="Whose logits are read.", show_default="the engine's model"),
     ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Read no logits; estimate from so many most likely tokens that the engine tells.",
+            show_default="20, where the engine's weights are not here",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -44,6 +53,10 @@ def tune_temperature(
     The answers are stored: a second call draws none, and a recipe that takes one of these temperatures
     uses them.
 
+    Of a server whose weights are not here, it is estimated from the log-probabilities of the most
+    likely tokens, which the server tells as it draws: never above the entropy, and below 1 also with a
+    bound of how far below.
+
         winnow tune-temperature data/recipes/quickstart.yaml --prompts 32
     """
     from importlib.util import find_spec
@@ -54,7 +67,7 @@ def tune_temperature(
     from winnow.pipeline.errors import UsageError
     from winnow.stages.base import Context
     from winnow.stages.temperature import measure
-    from winnow.synth.temperature import picture, temperature_for
+    from winnow.synth.temperature import mean_outside, picture, temperature_for, way
 
     try:
         wanted = sorted({float(word) for word in temperatures.split(",") if word.strip()})
@@ -62,11 +75,16 @@ def tune_temperature(
         raise UsageError(f"--temperatures {temperatures}: numbers with commas between") from None
     with TerminalProgress() as progress:
         ctx = Context.of(recipe, home, limit, progress)
-        points = measure(ctx, wanted, prompts=prompts, answers=answers, model=model)
-    table = Table("temperature", "entropy", "± 2 s.e.", "answers", "tokens", title_justify="left",
-                  title="entropy of a token, nats")  # fmt: skip
+        points = measure(ctx, wanted, prompts=prompts, answers=answers, model=model, top_k=top_k)
+    title, estimated = f"entropy of a token, nats: {way(points)}", points[0].top_k is not None
+    if estimated:
+        title += f"; {100 * mean_outside(points):.2g} % of the probability lies outside them"
+    table = Table("temperature", "entropy", "± 2 s.e.", *(["too low by", "outside (T = 1)"] * estimated),
+                  "answers", "tokens", title_justify="left", title=title)  # fmt: skip
     for p in points:
+        below = f"at most {p.short:.3f}" if math.isfinite(p.short) else "unknown"
         table.add_row(f"{p.temperature:g}", f"{p.entropy:.3f}", f"{2 * p.error:.3f}",
+                      *([below, f"{100 * p.outside:.2g} %"] * estimated),
                       f"{p.answers:,}", f"{p.tokens:,}")  # fmt: skip
     console().print(table)
     found = temperature_for(points, target)
@@ -77,7 +95,8 @@ def tune_temperature(
             f"{low:.3f} to {high:.3f}; name others with --temperatures"
         )
     else:
-        typer.echo(f"temperature {found:.2f} has an entropy of {target:g}")
+        kind = "estimated entropy" if estimated else "entropy"
+        typer.echo(f"temperature {found:.2f} has an {kind} of {target:g}")
     if find_spec("matplotlib") is None:
         typer.echo("no picture: it needs matplotlib (pip install matplotlib)")
         return

@@ -7,8 +7,7 @@ that is wanted for looking at is searched again over what is stored.
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,24 +16,19 @@ import pyarrow as pa
 
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline import schema
-from winnow.pipeline.contracts import Embedder, Engine, Sampling, Task
+from winnow.pipeline.contracts import Sampling, Task
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.estimate.state_merging import DISTANCE
-from winnow.pipeline.names import Message, digest
-from winnow.pipeline.progress import Step
-from winnow.pipeline.store.store import AsyncWriter, Store
-from winnow.pipeline.verify.asking import Local
-from winnow.pipeline.verify.judging import OUT_OF_TIME, Tasks
-from winnow.pipeline.verify.worker_pool import VerifierPool
+from winnow.pipeline.names import digest
+from winnow.pipeline.verify.judging import Tasks
 from winnow.pipeline.workspace import Workspace
+from winnow.stages import tree_parts
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
-from winnow.stages.drawing import interruptible
-from winnow.stages.judges import judging_engine, pool_size, tasks_of
-from winnow.synth.engines import registry
-from winnow.synth.sampling import PERMANENT
+from winnow.stages.judges import tasks_of
+from winnow.stages.tree_parts import STORED, Meter, Parts, Prompt
 from winnow.synth.tree import mcts
-from winnow.synth.tree.gate import Gate, Load, OnDemand, each
-from winnow.synth.tree.judges import Critic, VerifierJudge, is_of_task
+from winnow.synth.tree.gate import Gate
+from winnow.synth.tree.judges import Critic, VerifierJudge
 from winnow.synth.tree.memo import Drawing, Memo, root
 from winnow.synth.tree.merge import Merger
 from winnow.synth.tree.node import Judge
@@ -42,7 +36,6 @@ from winnow.synth.tree.policy import EnginePolicy
 from winnow.synth.tree.prompt import END, step_prompt
 
 VERSION = "1"
-_PROMPTS = 10_000  # whose judgements are looked through at once
 _NOTE = "trees"
 
 
@@ -65,14 +58,6 @@ class TreeOptions:
     merge_distance: float = DISTANCE
 
 
-@dataclass(frozen=True)
-class _Prompt:
-    """One prompt with its tasks, as they are searched: one after the other, over the same steps."""
-
-    prompt_id: str
-    messages: Sequence[Message]
-
-
 def mark(ctx: Context, options: TreeOptions) -> str:
     """Fingerprint of what the table is made from, as the recipe and its inputs are now."""
     tasks = tasks_of(ctx, ctx.workspace.read("prompts"))
@@ -85,7 +70,7 @@ def mark(ctx: Context, options: TreeOptions) -> str:
             "drawing": repr(drawing_of(ctx, options)),
             "options": repr(options),
             "prompt": step_prompt([{"role": "user", "content": ""}]),
-            "judges": tasks.labels if options.judge == "verifier" else _critic_policy(ctx),
+            "judges": tasks.labels if options.judge == "verifier" else tree_parts.asked_policy(ctx),
             "embedder": ctx.recipe.embedding.model if options.merge else None,
         },
     )
@@ -93,14 +78,7 @@ def mark(ctx: Context, options: TreeOptions) -> str:
 
 def drawing_of(ctx: Context, options: TreeOptions) -> Drawing:
     """How the recipe's engine draws steps."""
-    config = ctx.recipe.sampling
-    return Drawing(
-        identity=registry.identity_of(ctx.recipe.engine),
-        sampling=options.sampling,
-        seed=ctx.recipe.seed,
-        max_tokens=options.step_tokens or config.max_tokens,
-        max_attempts=config.max_attempts,
-    )
+    return tree_parts.drawing_of(ctx, options.sampling, options.step_tokens)
 
 
 def run(
@@ -118,27 +96,30 @@ def run(
     mark_now = mark(ctx, options)
     if not ctx.retry_errors and ctx.workspace.holds("trees", mark_now):
         return _result(ctx, skipped=True)
+    tasks = tasks_of(ctx, prompts)
+    searcher = _Searcher(ctx, options, tasks)
+    drawing = drawing_of(ctx, options)
     found: dict[str, dict[str, Any]] = {}
+    meter = Meter(ctx, "trees", prompts.num_rows, "trees")
+
+    async def one(parts: Parts, prompt: Prompt, memo: Memo) -> None:
+        for task_id, tree in (await searcher.trees(prompt, memo, parts)).items():
+            found[task_id] = tree_row(task_id, prompt.prompt_id, drawing, tree)
+            meter.add(parts, solved=bool(tree.solved), steps=tree.tree.n_steps,
+                      tokens=tree.tree.n_tokens)  # fmt: skip
+
     with timed() as clock:
-        with (
-            ctx.workspace.steps(write=True, on_wait=ctx.waits) as steps,
-            ctx.workspace.judgements(write=True, on_wait=ctx.waits) as judgements,
-        ):
-            load = run_async(_search(ctx, options, prompts, steps, judgements, found, opened))
+        load = tree_parts.search_prompts(
+            ctx, tasks, tree_parts.prompts_of(prompts), one,
+            asks=options.judge == "critic", said=meter.said, opened=opened,
+        )  # fmt: skip
         rows = [found[name] for name in sorted(found)]
-        open_ends = [row for row in rows if row["error"] and not _final(row["error"])]
+        open_ends = [row for row in rows if row["error"] and not tree_parts.is_final(row["error"])]
         whole = len(found) == prompts.num_rows and not open_ends
         table = pa.Table.from_pylist(rows, schema=schema.TREES)
         # A failure that another try may mend must not make the next run skip this stage.
         ctx.workspace.write("trees", table, mark_now if whole else f"{mark_now}/incomplete")
-    cost = {
-        "seconds": clock.seconds,
-        "requests": load.requests,
-        "mean_in_flight": load.mean_in_flight,
-    }
-    if load.cache is not None and load.cache.hit_rate is not None:
-        cost["prefix_cache_hit_rate"] = load.cache.hit_rate
-    return _result(ctx, skipped=False, cost=cost)
+    return _result(ctx, skipped=False, cost=tree_parts.cost_of(load, clock.seconds))
 
 
 def stored_trees(
@@ -146,18 +127,12 @@ def stored_trees(
 ) -> dict[str, mcts.Mcts]:
     """The searches of one prompt as far as they have got, by task; nothing is drawn or judged."""
     prompts = ctx.workspace.read("prompts")
-    tasks = tasks_of(ctx, prompts)
-    wanted = [p for p in _prompts(prompts) if p.prompt_id == prompt_id]
+    searcher = _Searcher(ctx, options, tasks_of(ctx, prompts))
     found: dict[str, mcts.Mcts] = {}
-
-    async def search() -> None:
-        with ctx.workspace.steps() as steps, ctx.workspace.judgements() as judgements:
-            for prompt in wanted:
-                memo = Memo(prompt_id, _rows(steps, prompt_id), _rows(judgements, prompt_id))
-                searcher = _Searcher(ctx, options, tasks, None, None, None)
-                found.update(await searcher.trees(prompt, memo))
-
-    run_async(search())
+    for prompt in tree_parts.prompts_of(prompts):
+        if prompt.prompt_id == prompt_id:
+            memo = tree_parts.stored_memo(ctx, prompt_id)
+            found |= run_async(searcher.trees(prompt, memo))
     return found
 
 
@@ -183,7 +158,9 @@ def drawn_trees(home: Path, prompt_id: str) -> Iterator[tuple[str, str, mcts.Mct
         )
         workspace = Workspace(home, path.parent.name)
         ctx = Context(recipes.parse(said["recipe"], str(path)), workspace)
-        messages = {p.prompt_id: p.messages for p in _prompts(workspace.read("prompts"))}
+        messages = {
+            p.prompt_id: p.messages for p in tree_parts.prompts_of(workspace.read("prompts"))
+        }
         names = [name for name in messages if name.startswith(prompt_id)]
         if len(names) > 1:
             raise UsageError(f"{prompt_id}: {len(names)} prompts begin so; give more characters")
@@ -193,83 +170,25 @@ def drawn_trees(home: Path, prompt_id: str) -> Iterator[tuple[str, str, mcts.Mct
                 yield f"prompt {name}, task {task_id}, recipe {workspace.name}", question, found
 
 
-async def _search(
-    ctx: Context,
-    options: TreeOptions,
-    prompts: pa.Table,
-    steps: Store,
-    judgements: Store,
-    found: dict[str, dict[str, Any]],
-    opened: Callable[[Gate], None],
-) -> Load:
-    tasks = tasks_of(ctx, prompts)
-    drawing = drawing_of(ctx, options)
-    concurrency = ctx.recipe.sampling.concurrency
-
-    async def start() -> Engine:
-        ctx.progress.note(f"starting the engine ({drawing.identity.policy})")
-        return await registry.start(ctx.recipe.engine)
-
-    engine = OnDemand(drawing.identity, start)
-    gate = Gate(engine, concurrency)
-    opened(gate)
-    meter = _Meter(ctx, prompts.num_rows)
-    seconds = ctx.recipe.verify.timeout_seconds
-    _forget_time_outs(judgements, prompts["prompt_id"].to_pylist(), seconds)
-    try:
-        async with (
-            VerifierPool(pool_size(ctx), seconds, verifiers=tasks.verifiers) as pool,
-            AsyncWriter(steps) as step_writer,
-            AsyncWriter(judgements) as judgement_writer,
-            _asked(ctx, options, tasks, gate) as asked,
-        ):
-            # What is stored is read on connections of its own, beside the writers.
-            with ctx.workspace.steps() as old_steps, ctx.workspace.judgements() as old:
-                searcher = _Searcher(ctx, options, tasks, gate, pool.judge, asked)
-
-                async def one(prompt: _Prompt) -> None:
-                    memo = Memo(
-                        prompt.prompt_id,
-                        _rows(old_steps, prompt.prompt_id),
-                        _rows(old, prompt.prompt_id),
-                        keep_step=step_writer.put,
-                        keep_judgement=judgement_writer.put,
-                    )
-                    for task_id, tree in (await searcher.trees(prompt, memo)).items():
-                        found[task_id] = tree_row(task_id, prompt.prompt_id, drawing, tree)
-                        meter.searched(tree, gate.load)
-
-                with interruptible(ctx, gate.stop, meter.said):
-                    await each(_prompts(prompts), one, live=2 * concurrency)
-    finally:
-        await engine.close()
-    return gate.load
-
-
 class _Searcher:
-    """Searches the trees of one prompt. Without engine and workers it gets as far as what is stored."""
+    """Searches the trees of one prompt. Without parts it gets as far as what is stored."""
 
-    def __init__(
-        self,
-        ctx: Context,
-        options: TreeOptions,
-        tasks: Tasks,
-        engine: Gate | None,
-        local: Local | None,
-        asked: Engine | None,
-    ) -> None:
+    def __init__(self, ctx: Context, options: TreeOptions, tasks: Tasks) -> None:
         self._ctx, self._options, self._tasks = ctx, options, tasks
-        self._engine, self._local, self._asked = engine, local, asked
         self._drawing = drawing_of(ctx, options)
         self._merger = (
-            Merger(_embedder(ctx), distance=options.merge_distance) if options.merge else None
+            Merger(tree_parts.embedder_of(ctx), distance=options.merge_distance)
+            if options.merge
+            else None
         )
 
-    async def trees(self, prompt: _Prompt, memo: Memo) -> dict[str, mcts.Mcts]:
+    async def trees(
+        self, prompt: Prompt, memo: Memo, parts: Parts = STORED
+    ) -> dict[str, mcts.Mcts]:
         messages = step_prompt(prompt.messages)
         start = root(messages)
         policy = EnginePolicy(
-            self._engine, messages, self._drawing, memo, retry=self._ctx.retry_errors
+            parts.gate, messages, self._drawing, memo, retry=self._ctx.retry_errors
         )
         found = {}
         for task_id, verifier, task in self._tasks.by_prompt[prompt.prompt_id]:
@@ -277,45 +196,21 @@ class _Searcher:
             found[task_id] = await mcts.search(
                 start,
                 policy,
-                self._judge(task_id, verifier, task, memo),
+                self._judge(task_id, verifier, task, memo, parts),
                 random.Random(seed),
                 self._options.search,
                 merger=self._merger,
             )
         return found
 
-    def _judge(self, task_id: str, verifier: str, task: Task, memo: Memo) -> Judge:
+    def _judge(self, task_id: str, verifier: str, task: Task, memo: Memo, parts: Parts) -> Judge:
         if self._options.judge == "critic":
-            return Critic(task_id, task, memo, self._asked, _critic_policy(self._ctx))
+            return Critic(task_id, task, memo, parts.asked, tree_parts.asked_policy(self._ctx))
         label = self._tasks.label(verifier, task)
         return VerifierJudge(
-            task_id, verifier, task, label, memo, local=self._local, engine=self._asked,
+            task_id, verifier, task, label, memo, local=parts.local, engine=parts.asked,
             marks=self._drawing.sampling.stop, needs_final=self._options.needs_final,
         )  # fmt: skip
-
-
-class _Meter:
-    """Running figures of the searches."""
-
-    def __init__(self, ctx: Context, total: int) -> None:
-        self._ctx, self._total = ctx, total
-        self._done = self._solved = self._steps = self._tokens = 0
-
-    def said(self) -> str:
-        return f"{self._done:,} of {self._total:,} trees"
-
-    def searched(self, found: mcts.Mcts, load: Load) -> None:
-        self._done += 1
-        self._solved += bool(found.solved)
-        self._steps += found.tree.n_steps
-        self._tokens += found.tree.n_tokens
-        numbers = {
-            "solved": self._solved,
-            "steps": self._steps,
-            "tokens": self._tokens,
-            "mean_in_flight": load.mean_in_flight,
-        }
-        self._ctx.progress.step(Step("trees", self._done, self._total, "trees", numbers))
 
 
 def tree_row(task_id: str, prompt: str, drawing: Drawing, found: mcts.Mcts) -> dict[str, Any]:
@@ -338,73 +233,6 @@ def tree_row(task_id: str, prompt: str, drawing: Drawing, found: mcts.Mcts) -> d
         "saved_expansions": found.tree.saved_expansions,
         "error": found.tree.error,
     }
-
-
-def _final(error: str) -> bool:
-    """Whether another run would come to the same error."""
-    return error.startswith(PERMANENT) or is_of_task(error)
-
-
-def _prompts(prompts: pa.Table) -> list[_Prompt]:
-    """Each prompt once, in the order of their names."""
-    messages = dict(
-        zip(prompts["prompt_id"].to_pylist(), prompts["messages"].to_pylist(), strict=True)
-    )
-    return [_Prompt(name, messages[name]) for name in sorted(messages)]
-
-
-def _rows(store: Store, prompt: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = store.get([prompt], "prompt_id").to_pylist()
-    return rows
-
-
-def _forget_time_outs(store: Store, prompts: Sequence[str], timeout_seconds: float) -> None:
-    """Remove judgements that ran into a lower time limit than the present one."""
-    for start in range(0, len(prompts), _PROMPTS):
-        judged = store.get(
-            prompts[start : start + _PROMPTS],
-            "prompt_id",
-            columns=["verdict", "detail", "seconds"],
-        )
-        late = [
-            row["judgement_id"]
-            for row in judged.to_pylist()
-            if row["verdict"] == "unjudged"
-            and row["detail"] in OUT_OF_TIME
-            and row["seconds"] + 1 < timeout_seconds
-        ]
-        if late:
-            store.delete(late)
-
-
-@asynccontextmanager
-async def _asked(
-    ctx: Context, options: TreeOptions, tasks: Tasks, gate: Gate
-) -> AsyncIterator[Engine | None]:
-    """The engine that judges ask, where they ask one: behind the gate where the policy judges."""
-    if options.judge == "verifier":
-        async with judging_engine(ctx, tasks, gate) as engine:
-            yield engine
-    elif ctx.recipe.judge is None:
-        yield gate
-    else:
-        engine = await registry.start(ctx.recipe.judge)
-        try:
-            yield engine
-        finally:
-            await engine.close()
-
-
-def _critic_policy(ctx: Context) -> str:
-    return registry.identity_of(ctx.recipe.judge or ctx.recipe.engine).policy
-
-
-def _embedder(ctx: Context) -> Embedder:
-    from winnow.pipeline.features.embedding import SentenceTransformerEmbedder
-    from winnow.pipeline.models import resolve_embedder
-
-    config = ctx.recipe.embedding
-    return SentenceTransformerEmbedder(resolve_embedder(config.model), batch_size=config.batch_size)
 
 
 def _result(ctx: Context, *, skipped: bool, cost: Mapping[str, float] | None = None) -> StageResult:

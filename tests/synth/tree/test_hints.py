@@ -14,7 +14,7 @@ from winnow.pipeline.verify.asking import in_process
 from winnow.synth.tree.hints import HINTS, Hint, Place, hint_infer, hinted_row, hinted_text, places
 from winnow.synth.tree.judges import VerifierJudge
 from winnow.synth.tree.memo import Drawing, Memo
-from winnow.synth.tree.node import State, Step
+from winnow.synth.tree.node import SearchError, State, Step
 from winnow.synth.tree.policy import EnginePolicy
 
 MESSAGES = [{"role": "user", "content": "What is 3 + 4?"}]
@@ -110,6 +110,38 @@ def test_an_answer_that_was_cut_off_is_not_judged() -> None:
     assert judge.asked == []
     assert found.verdict.detail == "truncated"
     assert not found.kept
+
+
+class Full(Steps):
+    """Its first `full` continuations do not fit into the context, for the reason `said`."""
+
+    def __init__(self, full: int, said: str = "permanent: prompt_too_long") -> None:
+        super().__init__()
+        self._full, self._said = full, said
+
+    async def step(self, state: State, index: int) -> Step:
+        step = await super().step(state, index)
+        if len(self.begun) <= self._full:
+            raise SearchError(self._said)
+        return step
+
+
+def test_a_try_that_does_not_fit_is_unjudged_and_others_follow() -> None:
+    judge = Says(lambda name: RIGHT)
+    found = _infer(WRONG, judge, Full(2))
+    assert found.kept and (found.tries, len(judge.asked)) == (3, 1)
+    policy = Full(3)
+    found = _infer(WRONG, Says(lambda name: RIGHT), policy)
+    assert (found.verdict.verdict, found.verdict.detail) == (
+        "unjudged",
+        "permanent: prompt_too_long",
+    )
+    assert (found.kept, found.tries, found.text) == (False, 3, policy.begun[-1].text)
+
+
+def test_what_another_run_may_mend_is_no_outcome() -> None:
+    with pytest.raises(SearchError, match="busy"):
+        _infer(WRONG, Says(), Full(1, "busy"))
 
 
 def test_the_generator_decides_places_and_hints() -> None:

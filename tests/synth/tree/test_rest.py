@@ -455,7 +455,7 @@ class Replies:
         ("VERDICT: 11", "stop", 0.0),
         ("VERDICT: 7", "length", 0.0),
         ("seven", "stop", 0.0),
-        (EngineError("busy"), "stop", 0.0),
+        (EngineError("prompt_too_long", permanent=True), "stop", 0.0),
     ],
 )
 def test_a_model_s_score_is_a_value(reply: Any, reason: Any, worth: float) -> None:
@@ -469,3 +469,14 @@ def test_a_model_s_score_is_a_value(reply: Any, reason: Any, worth: float) -> No
     assert "| VERDICT: 10" in asked and "\nVERDICT: 10" not in asked
     with pytest.raises(SearchError, match="not judged yet"):
         asyncio.run(ModelValue("t", task, Memo("p"), None, "model@1").value(state))
+
+
+def test_a_failure_that_another_try_may_mend_is_no_value() -> None:
+    task = Task([{"role": "user", "content": "What is 3 + 4?"}], "7")
+    memo, engine = Memo("p"), Replies(EngineError("busy"), "VERDICT: 7")
+    value = ModelValue("t", task, memo, engine, "model@1")
+    state = ROOT.then(Step("a", "### Step 1: add."))
+    with pytest.raises(SearchError, match="value: busy"):
+        asyncio.run(value.value(state))
+    assert memo.added == 0
+    assert asyncio.run(value.value(state)) == 0.7
