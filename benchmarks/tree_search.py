@@ -14,10 +14,10 @@ in neither. That a scripted policy gives the same trees either way is a test
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,10 @@ class OneByOne:
 
         folder = resolve_model(MODEL)
         self.identity = Identity(folder.identity, folder.template_hash())
+        torch.set_num_threads(os.cpu_count() or 1)
         self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(folder.path)
         self._model = AutoModelForCausalLM.from_pretrained(folder.path, dtype=torch.bfloat16).eval()
-        self.started = time.perf_counter()
 
     async def complete(
         self,

@@ -18,28 +18,37 @@ from winnow.stages.base import Context
 
 pytestmark = pytest.mark.long
 
-KILLS = int(os.environ.get("WINNOW_KILLS", "12"))
-PROMPTS, N, CONCURRENCY = 120, 8, 16
+CONCURRENCY = 16
+BAND = "{type: interval, band: [0.2, 0.8], error: 0.2, hopeless: 0.1}"
+SURELY = "{type: interval, mode: guaranteed, hopeless: 0.3, solved: 0.7, error: 0.2}"
+# Of each: kills, where WINNOW_KILLS does not say otherwise, and the sampling. HALF, TENTH: of the prompts.
 SAMPLERS = {
-    "fixed": "",
-    "adaptive": """, stop: [{type: interval, band: [0.2, 0.8], error: 0.2, hopeless: 0.1},
-                 {type: until_k_correct, k: 4}]""",
-    "budget": ", stop: [{type: majority}], budget: {tokens_per_prompt: 6}",
+    "fixed": (12, "n: 8"),
+    "adaptive": (12, f"n: 8, stop: [{BAND}, {{type: until_k_correct, k: 4}}]"),
+    "budget": (12, "n: 8, stop: [{type: majority}], budget: {tokens_per_prompt: 6}"),
+    "guaranteed": (4, f"n: 16, stop: [{SURELY}]"),
+    "band_fill": (
+        4,
+        f"n: 8, stop: [{BAND}], steer: {{type: band_fill, prompts: HALF, window: 24}}",
+    ),
+    "mopps": (4, "n: 8, steer: {type: mopps, prompts: TENTH, rounds: 30, answers: 2, window: 12}"),
+    "prop2diff": (4, "n: 16, steer: {type: prop2diff, k: 4, pilot: 4, window: 12}"),
 }
 
 
-def _recipe(folder: Path, url: str, sampler: str) -> Path:
-    rows = [{"prompt": f"What is {i} + {3 * i}?", "answer": str(4 * i)} for i in range(PROMPTS)]
+def _recipe(folder: Path, url: str, sampling: str, prompts: int) -> Path:
+    rows = [{"prompt": f"What is {i} + {3 * i}?", "answer": str(4 * i)} for i in range(prompts)]
     source = folder / "sums.jsonl"
     source.write_text("\n".join(map(json.dumps, rows)))
     recipe = folder / "killed.yaml"
+    sampling = sampling.replace("HALF", str(prompts // 2)).replace("TENTH", str(prompts // 10))
     recipe.write_text(
         f"""
 dataset: sums
 sources:
   - {{type: dataset, name: sums, path: {source}, verifier: math}}
 engine: {{type: openai, model: stub, base_url: "{url}"}}
-sampling: {{n: {N}, max_tokens: 64, concurrency: {CONCURRENCY}{sampler}}}
+sampling: {{{sampling}, max_tokens: 64, concurrency: {CONCURRENCY}}}
 clusters: {{k: 4}}
 sets:
   sft: {{uds: false, pass_rate: [0.1, 0.9], per_prompt: 2}}
@@ -67,7 +76,11 @@ def _stored(home: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_kills_lose_and_repeat_nothing(tmp_path: Path, stub_server: Any, sampler: str) -> None:
-    recipe, home = _recipe(tmp_path, stub_server.url, SAMPLERS[sampler]), tmp_path / "home"
+    usual, sampling = SAMPLERS[sampler]
+    wanted_kills = int(os.environ.get("WINNOW_KILLS", usual))
+    # So many that the answers last for all the kills.
+    recipe = _recipe(tmp_path, stub_server.url, sampling, max(60, 10 * wanted_kills))
+    home = tmp_path / "home"
     calm = chain.run(Context.of(recipe, tmp_path / "calm"))
     wanted = _stored(tmp_path / "calm")
     first, total = len(stub_server.seeds()), len(wanted)
@@ -75,12 +88,12 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, stub_server: Any, sampler
     chance = random.Random(20)
     kills = asked_again = 0
     before: dict[str, dict[str, Any]] = {}
-    while kills < KILLS:
+    while kills < wanted_kills:
         served = len(stub_server.seeds())
         process = _start(recipe, home)
         # Kill after some more answers, so that every life gets somewhere, then at a random moment.
-        step = chance.randint(1, max(1, total // KILLS))
-        target = min(served + step, first + total - CONCURRENCY)
+        share = (total - len(before)) // (wanted_kills - kills + 1)
+        target = served + chance.randint(1, max(1, share))
         while len(stub_server.seeds()) < target:
             assert process.poll() is None, process.stderr and process.stderr.read().decode()
             time.sleep(0.002)
@@ -103,11 +116,14 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, stub_server: Any, sampler
     repeated = len(seeds) - len(set(seeds))
     assert repeated <= kills * CONCURRENCY
     print(
-        f"{sampler}: {kills} kills, {total} rollouts, {repeated} of {len(seeds)} requests repeated"
+        f"{sampler}: {kills} kills, {total} rollouts, {repeated} of {len(seeds)} requests repeated, "
+        f"at most {kills * CONCURRENCY} in flight"
     )
 
     # The tables are those of a run that was never killed.
-    for stage in ("prompts", "rollouts", "verdicts", "difficulty", "clusters", "scores"):
+    ended = ("sampled",) if Workspace(home, "killed").stamps("sampled") else ()
+    assert bool(ended) == (sampler != "fixed")
+    for stage in ("prompts", "rollouts", *ended, "verdicts", "difficulty", "clusters", "scores"):
         killed = Workspace(home, "killed").data_version(stage)
         assert killed == Workspace(tmp_path / "calm", "killed").data_version(stage), stage
     assert (home / "sums" / calm.version.id).is_dir()

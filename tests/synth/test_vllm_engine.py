@@ -125,21 +125,38 @@ def test_more_requests_than_fit_one_step_all_end(runner: Runner) -> None:
     assert all(isinstance(answer, Completion) for answer in answers)
 
 
-def test_a_dead_engine_core_is_started_again_and_loses_nothing(runner: Runner) -> None:
-    async def kill_in_mid_flight() -> list[Any]:
-        calls = [
-            asyncio.create_task(runner.engine.complete(PROMPT, Sampling(), seed=s, max_tokens=200))
-            for s in range(16)
-        ]
-        await asyncio.sleep(1.0)
-        cores = [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
-        assert cores, [p.name() for p in psutil.Process().children(recursive=True)]
-        for core in cores:
-            core.kill()
-        return await asyncio.gather(*calls, return_exceptions=True)
+async def _killed_in_mid_flight(engine: VLLMEngine, requests: int) -> list[Any]:
+    """What becomes of so many requests when the engine core is killed under them."""
+    calls = [
+        asyncio.create_task(engine.complete(PROMPT, Sampling(), seed=s, max_tokens=200))
+        for s in range(requests)
+    ]
+    await asyncio.sleep(1.0)
+    cores = [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()]
+    assert cores, [p.name() for p in psutil.Process().children(recursive=True)]
+    for core in cores:
+        core.kill()
+    return await asyncio.gather(*calls, return_exceptions=True)
 
-    answers = runner.run(kill_in_mid_flight())
+
+def test_a_dead_engine_core_is_started_again_and_loses_nothing(runner: Runner) -> None:
+    answers = runner.run(_killed_in_mid_flight(runner.engine, 16))
     assert [type(answer) for answer in answers] == [Completion] * 16
+
+
+def test_a_core_that_keeps_dying_costs_the_requests_under_it(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "RESTARTS", 0)  # the first death is the last
+    answers = runner.run(_killed_in_mid_flight(runner.engine, 16))
+    failed = [answer for answer in answers if not isinstance(answer, Completion)]
+    assert failed
+    for failure in failed:
+        assert isinstance(failure, EngineError)
+        assert "engine_died: 1 times" in str(failure)
+        assert not failure.permanent  # the next run tries again
+    (answer,) = runner.complete(1)
+    assert isinstance(answer, Completion)
 
 
 def test_an_answer_goes_on_from_its_beginning_as_if_it_had_never_stopped(runner: Runner) -> None:
