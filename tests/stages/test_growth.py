@@ -113,8 +113,8 @@ def test_only_what_is_new_costs_anything(project: Project) -> None:
     count = ruled.stage("rollouts").counts["rollouts"]
     assert count < 40
     assert project.said == [
-        f"{count} of 40 stored answers count under the present rules, by which 10 of 10 prompts are "
-        "decided"
+        f"{count} of 40 stored answers count under the present rules, "
+        + "by which 10 of 10 prompts are decided"
     ]
 
 
@@ -151,8 +151,8 @@ def test_a_new_reference_is_judged_anew_and_nothing_is_drawn(project: Project) -
     assert asked == 0
     assert project.said == [
         "12 stored answers are used again, 0 are drawn",
-        "9 verdicts are used again; 3 answers have none yet by these verifiers and references, and are "
-        "judged",
+        "9 verdicts are used again; 3 answers have none yet by these verifiers and references, "
+        + "and are judged",
     ]
     assert project.counts()["verdicts"] == 12 + 3
     work = Workspace(project.home, "sums")
