@@ -45,7 +45,13 @@ class Work:
     def sources(self) -> list[dict[str, Any]]:
         size = -(-self.prompts // len(self.families))
         return [
-            {"type": "reasoning_gym", "size": size, "seed": seed, **family}
+            {
+                "type": "reasoning_gym",
+                "name": f"part {seed}",
+                "size": size,
+                "seed": 1000 * seed,
+                **family,
+            }
             for seed, family in enumerate(self.families)
         ]
 

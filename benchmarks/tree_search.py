@@ -1,6 +1,6 @@
 """Tree searches per hour: many trees at once over vLLM, against one at a time with transformers.
 
-    python benchmarks/tree_search.py [--prompts 64] [--one-by-one 8] [--iterations 8]
+    python benchmarks/tree_search.py [--prompts 64] [--one-by-one 4] [--iterations 6]
 
 Both sides run the same search (`winnow mcts`: the same code, prompts, limits and seeds) over the same
 small model, each in a process of its own. The other side is the way the published code goes: one
@@ -136,8 +136,8 @@ def search(side: str, prompts: int, iterations: int, step_tokens: int) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--one-by-one", type=int, default=8, help="prompts of the other side")
-    parser.add_argument("--iterations", type=int, default=8, help="most iterations of a tree")
+    parser.add_argument("--one-by-one", type=int, default=4, help="prompts of the other side")
+    parser.add_argument("--iterations", type=int, default=6, help="most iterations of a tree")
     parser.add_argument("--step-tokens", type=int, default=64)
     parser.add_argument("--only", choices=("winnow", "one by one"), help="one side, as JSON")
     a = parser.parse_args()
