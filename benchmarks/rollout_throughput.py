@@ -47,7 +47,7 @@ class Work:
         return [
             {
                 "type": "reasoning_gym",
-                "name": f"part {seed}",
+                "name": f"part-{seed}",
                 "size": size,
                 "seed": 1000 * seed,
                 **family,
