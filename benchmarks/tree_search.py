@@ -4,9 +4,9 @@
 
 Both sides run the same search (`winnow mcts`: the same code, prompts, limits and seeds) over the same
 small model, each in a process of its own. The other side is the way the published code goes: one
-request at a time, each a `generate` of its own that reads the whole text so far, and no tree begins
-before the one before it has ended. As that takes long, it searches only some of the prompts, an equal
-share of every family. Texts, and with them trees, are not the same, as the engines differ in their
+request at a time, each a `generate` of its own that reads the whole text so far (two trees take turns,
+which leaves the time of each request as it is). As that takes long, it searches only some of the
+prompts, an equal share of every family. Texts, and with them trees, are not the same, as the engines differ in their
 random numbers; so steps and tokens per hour stand beside prompts per hour. The start of the engine is
 in neither. That a scripted policy gives the same trees either way is a test
 (`tests/synth/tree/test_mcts.py`).

@@ -143,7 +143,7 @@ def _step_text(node: Node) -> str:
 
 def _summary(tree: Tree) -> list[str]:
     drawn = f"{tree.n_steps:,} steps, {tree.n_tokens:,} tokens"
-    lines = [f"{len(tree.nodes):,} nodes, {len(tree.simulations):,} judged solutions, {drawn}"]
+    lines = [f"{len(tree.nodes):,} nodes, {len(tree.simulations):,} solutions, {drawn}"]
     if tree.saved_expansions:
         lines.append(f"{tree.saved_expansions:,} expansions saved by merging")
     if tree.error is not None:

@@ -43,7 +43,7 @@ def test_a_tree_in_lines() -> None:
         "   ├─ #3 n=1 end  ### Final Answer: 1/0 <end>\n"
         "   │     ✗ iteration 2, 0 more steps: wrong\n"
         "   └─ #4 n=0 end  ### Final Answer: 1/1 <end>\n"
-        "7 nodes, 3 judged solutions, 7 steps, 14 tokens\n"
+        "7 nodes, 3 solutions, 7 steps, 14 tokens\n"
     )
 
 
