@@ -92,7 +92,7 @@ _MEANING = {
     "every_task": "Every task is audited once.",
     "verdicts_counted": "Every verdict is counted in one pass rate.",
     "one_per_prompt": "One row per prompt.",
-    "correct_answers_scored": "One score per correct answer, where a set asks for scores.",
+    "correct_answers_scored": "One score per answer that a set with `uds` can take (the correct ones, unless it says otherwise).",
     "reloads": "datasets.load_dataset opens every split, with the rows of the manifest.",
     "undamaged": "Every file has the hash that the version is named by.",
 }

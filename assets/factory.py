@@ -1,19 +1,21 @@
 """Recipes in; assets, checks and jobs out."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
 
-from winnow.assets import checks, graph, metadata
+from winnow.assets import checks, graph, metadata, published, watch
 from winnow.assets.listen import LogProgress
 from winnow.assets.markup import plain
 from winnow.assets.snapshot import RecipeFile
-from winnow.assets.versions import code_versions
+from winnow.assets.versions import code_versions, set_code_version
+from winnow.pipeline import recipe as recipes
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace
-from winnow.stages import chain, training_set
+from winnow.stages import chain
 from winnow.stages.base import Context
 
 BROKEN = "recipe"  # the one asset of a recipe that cannot be read
@@ -36,14 +38,16 @@ def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:
         versions = code_versions(recipe)
     except Exception as error:  # noqa: BLE001  one recipe must not hide the others
         return _broken(file, reason(error))
-    assets = [_asset(file, recipe, home, node, versions[node.stage]) for node in graph.NODES]
+    assets = [_table(file, recipe, home, node, versions[node.stage]) for node in graph.TABLES]
+    assets.append(_published(file, recipe, home, versions[graph.VERSION]))
     said = f" {plain(recipe.description)}" if recipe.description else ""
     job = dg.define_asset_job(
         f"{graph.identifier(file.stem)}_all",
-        selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
+        selection=dg.AssetSelection.assets(*assets),
         description=f"Makes whatever {plain(file.stem)} still lacks, and publishes it.{said}",
     )
-    return dg.Definitions(assets=assets, jobs=[job])
+    watcher = watch.sensor(file, recipe, job.name)
+    return dg.Definitions(assets=assets, jobs=[job], sensors=[watcher] if watcher else [])
 
 
 def reason(error: Exception) -> str:
@@ -51,46 +55,24 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
 
 
-def _asset(
+def _table(
     file: RecipeFile, recipe: Recipe, home: Path, node: graph.Node, code_version: str
 ) -> dg.AssetsDefinition:
+    """A stage's table."""
     prefix, name = graph.prefix(file.stem), graph.identifier(file.stem)
     key = node.key(prefix)
 
     @dg.multi_asset(
         name=f"{name}__{node.stage}",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[dg.AssetKey([prefix, stage]) for stage in node.reads],
-                description=node.meaning,
-                group_name=name,
-                code_version=code_version,
-                kinds=graph.kinds(node, recipe),
-                metadata={
-                    "recipe": dg.MetadataValue.path(file.path),
-                    **metadata.documented(node.stage),
-                },
-            )
-        ],
+        specs=[_spec(file, recipe, node, code_version)],
         check_specs=checks.specs(node.stage, key),
         pool=graph.MODEL_POOL if node.model_pass else None,
     )
     # Dagster looks for the bare class here; with a type argument it would expect one value per check.
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        if file.edited():
-            context.log.warning(
-                f"{file.path} has changed since this code location was loaded; the run goes on "
-                "with the recipe as it was then (reload the location to use the new one)"
-            )
-        ctx = Context(recipe, Workspace(home, file.stem), progress=LogProgress(context.log.info))
-        try:
-            if node.stage == "training_set":
-                result, _ = training_set.run(ctx, costs=_costs(context, prefix))
-            else:
-                result = chain.STAGES[node.stage](ctx)
-        except WinnowError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+        ctx = _context(context, file, recipe, home)
+        with _failures():
+            result = chain.STAGES[node.stage](ctx)
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(result.data_version),
@@ -99,6 +81,70 @@ def _asset(
         )
 
     return materialise
+
+
+def _published(
+    file: RecipeFile, recipe: Recipe, home: Path, code_version: str
+) -> dg.AssetsDefinition:
+    """The sets and the version: one step, of which each set can be asked for alone."""
+    prefix, name = graph.prefix(file.stem), graph.identifier(file.stem)
+    nodes = [node for node in graph.nodes(recipe) if node.stage == graph.VERSION]
+    whole = recipes.dump(recipe)
+    codes = {
+        node.path: set_code_version(whole["sets"][node.path[1]], whole, code_version)
+        for node in nodes[:-1]
+    }
+
+    @dg.multi_asset(
+        name=f"{name}__{graph.VERSION}",
+        specs=[_spec(file, recipe, node, codes.get(node.path, code_version)) for node in nodes],
+        check_specs=checks.specs(graph.VERSION, nodes[-1].key(prefix)),
+        can_subset=True,
+    )
+    def publish(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        ctx = _context(context, file, recipe, home)
+        with _failures():
+            results = published.make(context, ctx, code_version, _costs(context, prefix))
+        yield from results
+
+    return publish
+
+
+def _spec(file: RecipeFile, recipe: Recipe, node: graph.Node, code_version: str) -> dg.AssetSpec:
+    prefix = graph.prefix(file.stem)
+    return dg.AssetSpec(
+        node.key(prefix),
+        deps=[dg.AssetKey([prefix, *path]) for path in node.reads],
+        description=node.meaning,
+        group_name=graph.identifier(file.stem),
+        code_version=code_version,
+        kinds=graph.kinds(node, recipe),
+        metadata={
+            "recipe": dg.MetadataValue.path(file.path),
+            **metadata.documented(node.path[0]),
+        },
+    )
+
+
+def _context(
+    context: dg.AssetExecutionContext, file: RecipeFile, recipe: Recipe, home: Path
+) -> Context:
+    """What a stage works on: the recipe as it was when its code location was loaded."""
+    if file.edited():
+        context.log.warning(
+            f"{file.path} has changed since this code location was loaded; the run goes on "
+            "with the recipe as it was then (reload the location to use the new one)"
+        )
+    return Context(recipe, Workspace(home, file.stem), progress=LogProgress(context.log.info))
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    """What a stage says when it cannot go on is what the failed asset shows."""
+    try:
+        yield
+    except WinnowError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _costs(context: dg.AssetExecutionContext, prefix: str) -> Mapping[str, Mapping[str, float]]:

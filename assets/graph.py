@@ -18,47 +18,75 @@ MODEL_POOL = "gpu"  # the pool: one model pass at a time
 
 @dataclass(frozen=True)
 class Node:
-    """One stage as an asset."""
+    """One asset: the table of a stage, a set, or the version.
 
-    stage: str
-    reads: tuple[str, ...]
+    `path` is its key without the recipe's prefix, `reads` the paths of the assets it depends on, and
+    `stage` what makes it: the sets are made by the stage that publishes the version.
+    """
+
+    path: tuple[str, ...]
+    reads: tuple[tuple[str, ...], ...]
     meaning: str
     kinds: frozenset[str]
     model_pass: bool = False
+    stage: str = ""
 
     def key(self, prefix: str) -> dg.AssetKey:
-        return dg.AssetKey([prefix, self.stage])
+        return dg.AssetKey([prefix, *self.path])
 
 
-NODES: tuple[Node, ...] = (
-    Node("prompts", (), "Every source row as a prompt with its reference and verifier; "
-         "`prompts_ledger` says why a row was dropped.", frozenset({"parquet"})),
-    Node("rollouts", ("prompts",), "The answers that each prompt should have, drawn where they "
-         "are missing and judged beside.", frozenset({"parquet"}), model_pass=True),
-    Node("verdicts", ("prompts", "rollouts"), "One verdict per answer and task: correct, wrong or "
-         "unjudged.", frozenset({"python", "parquet"})),
-    Node("audit", ("verdicts",), "References that the answers agree against: suspects, with the "
-         "votes.", frozenset({"python", "parquet"})),
-    Node("difficulty", ("verdicts",), "Pass rate of every task, with its Beta posterior and 90 % "
-         "interval.", frozenset({"polars", "parquet"})),
-    Node("embeddings", ("prompts",), "A normalised sentence embedding per prompt.",
-         frozenset({"pytorch", "parquet"}), model_pass=True),
-    Node("clusters", ("embeddings",), "k-means over the embeddings, with the distance to the "
-         "centroid.", frozenset({"faiss", "parquet"})),
-    Node("scores", ("verdicts",), "UDS: utility and diversity of every correct answer, from one "
-         "forward pass each.", frozenset({"pytorch", "parquet"}), model_pass=True),
-    Node("training_set", ("prompts", "verdicts", "audit", "difficulty", "clusters", "scores"),
-         "The sets "
-         "of the recipe, chosen from the recorded signals and published as a version.",
-         frozenset({"huggingface", "parquet"})),
+def _table(
+    stage: str, reads: tuple[str, ...], meaning: str, kinds: set[str], model_pass: bool = False
+) -> Node:
+    read = tuple((name,) for name in reads)
+    return Node((stage,), read, meaning, frozenset({*kinds, "parquet"}), model_pass, stage)
+
+
+TABLES: tuple[Node, ...] = (
+    _table("prompts", (), "Every source row as a prompt with its reference and verifier; "
+           "`prompts_ledger` says why a row was dropped.", set()),
+    _table("rollouts", ("prompts",), "The answers that each prompt should have, drawn where they "
+           "are missing and judged beside.", set(), model_pass=True),
+    _table("verdicts", ("prompts", "rollouts"), "One verdict per answer and task: correct, wrong "
+           "or unjudged.", {"python"}),
+    _table("audit", ("verdicts",), "References that the answers agree against: suspects, with the "
+           "votes.", {"python"}),
+    _table("difficulty", ("verdicts",), "Pass rate of every task, with its Beta posterior and 90 % "
+           "interval.", {"polars"}),
+    _table("embeddings", ("prompts",), "A normalised sentence embedding per prompt.", {"pytorch"},
+           model_pass=True),
+    _table("clusters", ("embeddings",), "k-means over the embeddings, with the distance to the "
+           "centroid.", {"faiss"}),
+    _table("scores", ("verdicts",), "UDS: utility and diversity of every correct answer, from one "
+           "forward pass each.", {"pytorch"}, model_pass=True),
 )  # fmt: skip
 
-_ENGINE_KINDS = {"vllm": {"vllm"}, "openai": {"openai"}, "replay": set(), "plugin": set()}
+VERSION = "training_set"  # the last asset, and the stage that makes it and the sets
+_SET_READS = tuple((name,) for name in
+                   ("prompts", "verdicts", "audit", "difficulty", "clusters", "scores"))  # fmt: skip
+
+
+def nodes(recipe: Recipe) -> tuple[Node, ...]:
+    """The assets of a recipe, in the order in which they are made."""
+    kinds = frozenset({"huggingface", "parquet"})
+    sets = tuple(
+        Node(("sets", name), _SET_READS, f"The set `{name}`, of type {config.type}, chosen from the "
+             "recorded signals. Made alone, it makes a version that links the other sets as they "
+             "were.", kinds, stage=VERSION)
+        for name, config in recipe.sets.items()
+    )  # fmt: skip
+    meaning = "The version that holds the recipe's sets: what `load_dataset` opens."
+    reads = tuple(node.path for node in sets)
+    return (*TABLES, *sets, Node((VERSION,), reads, meaning, kinds, stage=VERSION))
+
+
+_ENGINE_KINDS = {"vllm": {"vllm"}, "openai": {"openai"}, "replay": set(), "source": set(),
+                 "plugin": set()}  # fmt: skip
 
 
 def kinds(node: Node, recipe: Recipe) -> set[str]:
     """What the UI puts on an asset as labels."""
-    if node.stage == "rollouts":
+    if node.path == ("rollouts",):
         return {*node.kinds, *_ENGINE_KINDS[recipe.engine.type]}
     return set(node.kinds)
 

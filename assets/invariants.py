@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from winnow.pipeline import schema
 from winnow.pipeline.publish import set_schemas
 from winnow.pipeline.publish.version import Version, verify_version
-from winnow.pipeline.recipe import PreferenceSet, ReplayEngine, SFTSet
+from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
+from winnow.stages import scores
 from winnow.stages.base import Context
 
 # Which verdict took how long is in the store, not in the stage's table.
@@ -69,8 +71,8 @@ def prompts_conserved(ctx: Context, version: Version | None) -> Found:
 def answers_drawn(ctx: Context, version: Version | None) -> Found:
     """Every prompt has each answer below n once, or that answer is still to be drawn.
 
-    Imported answers are as many as the user has: there may be fewer than n. Under a stop rule a prompt
-    has the first of its answers, at most n.
+    Answers that the user brings are as many as there are: there may be fewer than n. Under a stop
+    rule a prompt has the first of its answers, at most n.
     """
     from winnow.stages import rollouts
 
@@ -81,7 +83,7 @@ def answers_drawn(ctx: Context, version: Version | None) -> Found:
     faults += [f"{p}: an answer to no prompt" for p in sorted({p for p, _ in have} - prompts)]
     figures = {"prompts": len(prompts), "answers": len(have), "pending": 0}
     n = ctx.recipe.sampling.n
-    if isinstance(ctx.recipe.engine, ReplayEngine):
+    if isinstance(ctx.recipe.engine, WITHOUT_SAMPLING):
         counts = Counter(prompt for prompt, _ in have)
         faults += [f"{p}: {c} answers, more than {n}" for p, c in counts.items() if c > n]
         figures["prompts without answers"] = len(prompts) - len(counts)
@@ -160,21 +162,26 @@ def one_row_per_prompt(stage: str) -> Rule:
 
 
 def correct_answers_scored(ctx: Context, version: Version | None) -> Found:
-    """Every correct answer has one score, and nothing else has; no set asks for UDS: none has."""
-    verdicts = ctx.workspace.read("verdicts", ["rollout_id", "verdict"]).to_pylist()
-    correct = {row["rollout_id"] for row in verdicts if row["verdict"] == "correct"}
-    if not any(isinstance(each, SFTSet) and each.uds for each in ctx.recipe.sets.values()):
-        correct = set()
+    """Every answer that a set with UDS can take has one score, and nothing else has.
+
+    These are the correct ones, unless a set also takes others (`verdicts`).
+    """
+    from winnow.selectors.set_rules import accepted
+
+    verdicts = ctx.workspace.read("verdicts", ["rollout_id", "verdict", "detail"])
+    taken = pl.DataFrame(verdicts).filter(accepted(scores.asked_verdicts(ctx.recipe)))
+    wanted = set(taken["rollout_id"].to_list())
     have = ctx.workspace.read("scores", ["rollout_id"])["rollout_id"].to_pylist()
-    faults = _twice("scores", have) + _sets("correct answers", correct, "scores", set(have))
-    return Found(faults, {"correct answers": len(correct), "scores": len(have)})
+    faults = _twice("scores", have) + _sets("answers to score", wanted, "scores", set(have))
+    return Found(faults, {"answers to score": len(wanted), "scores": len(have)})
 
 
 def sets_conserved(ctx: Context, version: Version | None) -> Found:
     """Per set: candidates = kept + dropped + pending, and the kept rows are the published ones."""
     assert version is not None
     ledger = version.ledger().select(["row_id", "stage", "decision"]).to_pylist()
-    candidates = {"sft": ctx.workspace.num_rows("verdicts")}  # the others choose among tasks
+    judged = ctx.workspace.read("verdicts", ["rollout_id"])["rollout_id"].unique()
+    candidates = dict.fromkeys(set_schemas.OF_ANSWERS, len(judged))  # the others choose among tasks
     faults: list[str] = []
     figures: dict[str, int] = {}
     for name, config in ctx.recipe.sets.items():
@@ -184,13 +191,13 @@ def sets_conserved(ctx: Context, version: Version | None) -> Found:
         going = count["kept"] + count["dropped"] + count["pending"]
         faults += _unequal(f"{name}: candidates", coming, "kept + dropped + pending", going)
         faults += _unequal(f"{name}: ledger rows", len(rows), "known decisions", going)
-        key = "rollout_id" if isinstance(config, SFTSet) else "task_id"
+        key = "rollout_id" if config.type in set_schemas.OF_ANSWERS else "task_id"
         published = [
             row
             for split in version.rows[name]
             for row in _column(version.table_path(name, split), key)
         ]
-        if isinstance(config, PreferenceSet):  # several pairs of one task
+        if config.type in set_schemas.SEVERAL_ROWS:
             published = sorted(set(published))
         kept = sorted(row["row_id"] for row in rows if row["decision"] == "kept")
         if kept != sorted(published):

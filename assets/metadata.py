@@ -1,7 +1,7 @@
 """What a materialisation shows to people: counts, costs, previews, pictures, columns, links."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dagster as dg
@@ -39,6 +39,23 @@ def describe(recipe: Recipe, work: Workspace, result: StageResult) -> Metadata:
     return {**found, **_MORE[result.stage](work)}
 
 
+def of_set(recipe: Recipe, version: Version, name: str) -> Metadata:
+    """Metadata of one set of a version: rows by split, first rows, decisions, columns, how to load."""
+    import pyarrow.parquet as pq
+
+    manifest = version.manifest()
+    table = pq.read_schema(version.table_path(name, "train"))
+    return {
+        **{split: dg.MetadataValue.int(rows) for split, rows in version.rows[name].items()},
+        "dagster/row_count": dg.MetadataValue.int(sum(version.rows[name].values())),
+        "dagster/column_schema": columns(table),
+        "version": dg.MetadataValue.text(version.ref),
+        "load": dg.MetadataValue.md(load_lines(version, [name])),
+        "preview": dg.MetadataValue.md(previews.published(recipe, version, [name])),
+        "decisions": dg.MetadataValue.md(previews.decisions(manifest, name)),
+    }
+
+
 def documented(stage: str) -> Metadata:
     """The columns that a stage's table is going to have, where it has one table."""
     table = schema.TABLES.get(stage)
@@ -67,10 +84,12 @@ def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
-def load_lines(version: Version) -> str:
-    """The Python that loads the version's sets."""
+def load_lines(version: Version, names: Collection[str] | None = None) -> str:
+    """The Python that loads the version's sets, or those in `names`."""
     lines = ["from datasets import load_dataset", ""]
     for name, splits in sorted(version.rows.items()):
+        if names is not None and name not in names:
+            continue
         lines += [
             f"{_variable(name)}_{split} = load_dataset({str(version.path)!r}, {name!r}, split={split!r})"
             for split, rows in sorted(splits.items(), reverse=True)
@@ -124,12 +143,12 @@ def _audit(work: Workspace) -> Metadata:
 
 
 def _difficulty(work: Workspace) -> Metadata:
-    from winnow.assets import plots
+    from winnow.pipeline.publish import pictures
 
     rates = work.read("difficulty", ["pass_rate"])["pass_rate"].to_pylist()
     known = [rate for rate in rates if rate is not None]
     found: Metadata = {
-        "pass_rates": picture(plots.pass_rate_histogram(rates), "tasks by pass rate"),
+        "pass_rates": picture(pictures.pass_rate_histogram(rates), "tasks by pass rate"),
         "preview": dg.MetadataValue.md(previews.difficulty(work)),
     }
     if known:
@@ -145,7 +164,7 @@ def _embeddings(work: Workspace) -> Metadata:
 
 
 def _clusters(work: Workspace) -> Metadata:
-    from winnow.assets import plots
+    from winnow.pipeline.publish import pictures
 
     table = work.read("clusters", ["cluster", "centroid_distance", "x", "y"])
     found: Metadata = {"preview": dg.MetadataValue.md(previews.clusters(work))}
@@ -153,7 +172,7 @@ def _clusters(work: Workspace) -> Metadata:
         x, y, number, distance = (
             table[name].to_numpy() for name in ("x", "y", "cluster", "centroid_distance")
         )
-        found["map"] = picture(plots.cluster_scatter(x, y, number), "prompts by cluster")
+        found["map"] = picture(pictures.cluster_scatter(x, y, number), "prompts by cluster")
         found["mean_centroid_distance"] = dg.MetadataValue.float(float(distance.mean()))
     return found
 

@@ -3,11 +3,12 @@
 Texts come from sources and models: whatever they hold, they are shown as text (`markup`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from winnow.assets.markup import plain, table
+from winnow.pipeline.publish.manifest import TRAINING_SET
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace
@@ -124,18 +125,23 @@ def scores(work: Workspace) -> str:
     )
 
 
-def decisions(manifest: Mapping[str, Any]) -> str:
-    """Rows per stage, decision and rule, from a version's manifest."""
+def decisions(manifest: Mapping[str, Any], name: str | None = None) -> str:
+    """Rows per stage, decision and rule, from a version's manifest; those about the set `name` only,
+    where it is given."""
     return table(
         ("stage", "decision", "rule", "rows"),
-        ((d["stage"], d["decision"], d["rule"], d["rows"]) for d in manifest["decisions"]),
+        (
+            (d["stage"], d["decision"], d["rule"], d["rows"])
+            for d in manifest["decisions"]
+            if name is None or d["stage"] == f"{TRAINING_SET}/{name}"
+        ),
     )
 
 
-def published(recipe: Recipe, version: Version) -> str:
-    """The first training rows of every set."""
+def published(recipe: Recipe, version: Version, names: Collection[str] | None = None) -> str:
+    """The first training rows of every set, or of those in `names`."""
     parts = []
-    for name in sorted(version.rows):
+    for name in sorted(version.rows if names is None else names):
         kind = recipe.sets[name].type if name in recipe.sets else ""
         rows = head(version.table_path(name, "train"), 3)
         parts += [f"**{plain(name)}**", _PUBLISHED.get(kind, _plain)(rows)]

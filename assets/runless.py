@@ -12,20 +12,16 @@ from typing import Any
 
 import dagster as dg
 
-from winnow.assets import checks, factory, graph, metadata, snapshot
+from winnow.assets import checks, factory, graph, metadata, published, snapshot
 from winnow.assets.dead_runs import close_dead_runs
+from winnow.assets.events import Made
 from winnow.assets.markup import plain
 from winnow.assets.report import dagster_home, noted
 from winnow.assets.versions import code_versions
 from winnow.pipeline.workspace import Workspace, default_home
 from winnow.stages.base import Context, StageResult
 
-# Tags by which Dagster knows the state of a materialisation, as its own runs write them.
-_CODE = "dagster/code_version"
-_DATA = "dagster/data_version"
-_DATA_IS_OURS = "dagster/data_version_is_user_provided"
-_INPUT_DATA = "dagster/input_data_version/"
-_INPUT_EVENT = "dagster/input_event_pointer/"
+_BY_HAND = "made by winnow run"
 
 
 def report(folder: Path, ctx: Context) -> None:
@@ -58,78 +54,34 @@ def report_all(home: Path) -> None:
 
 def _report_noted(instance: dg.DagsterInstance, ctx: Context) -> None:
     notes = noted(ctx.workspace)
-    for node in graph.NODES:
+    prefix = graph.prefix(ctx.workspace.name)
+    for node in graph.TABLES:
         if node.stage in notes:
-            _report(instance, ctx, node, notes[node.stage])
+            note = notes[node.stage]
+            reads = tuple(dg.AssetKey([prefix, *path]) for path in node.reads)
+            made = Made(node.key(prefix), reads, note["code_version"], note["data_version"])
+            _report(instance, ctx, made, _result(node.stage, note), note["time"])
+    if graph.VERSION in notes:
+        note = notes[graph.VERSION]
+        result = _result(graph.VERSION, note)
+        version = published.version_of(ctx, result.data_version)
+        for name, made in published.states(ctx, version, note["code_version"]).items():
+            if not made.is_known(instance, since=note["time"]):
+                made.report(instance, metadata.of_set(ctx.recipe, version, name), _BY_HAND)
+        made = published.of_version(ctx, result, note["code_version"])
+        _report(instance, ctx, made, result, note["time"])
+
+
+def _result(stage: str, note: Mapping[str, Any]) -> StageResult:
+    return StageResult(stage, note["data_version"], False, note["counts"], note["cost"])
 
 
 def _report(
-    instance: dg.DagsterInstance, ctx: Context, node: graph.Node, note: Mapping[str, Any]
+    instance: dg.DagsterInstance, ctx: Context, made: Made, result: StageResult, since: float
 ) -> None:
-    prefix = graph.prefix(ctx.workspace.name)
-    key = node.key(prefix)
-    state, pointers = _state(instance, prefix, node, note)
-    if known := _latest(instance, key):
-        record, tags = known
-        if record.timestamp > note["time"]:
-            return
-        if state.items() <= tags.items() and not _failed_since(instance, key, record):
-            return
-    result = StageResult(node.stage, note["data_version"], False, note["counts"], note["cost"])
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            key,
-            description="made by winnow run",
-            metadata=metadata.describe(ctx.recipe, ctx.workspace, result),
-            tags={**state, **pointers, _DATA_IS_OURS: "true"},
-        )
-    )
-    for found in checks.run(key, ctx, result):
-        assert found.check_name is not None
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=found.check_name,
-                passed=found.passed,
-                metadata=found.metadata,
-                description=found.description,
-                blocking=True,
-            )
-        )
-
-
-def _state(
-    instance: dg.DagsterInstance, prefix: str, node: graph.Node, note: Mapping[str, Any]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """What names the state of a result, and the events that its inputs come from, as tags."""
-    state = {_CODE: note["code_version"], _DATA: note["data_version"]}
-    pointers: dict[str, str] = {}
-    for stage in node.reads:
-        key = dg.AssetKey([prefix, stage])
-        if found := _latest(instance, key):
-            record, tags = found
-            state[_INPUT_DATA + key.to_user_string()] = tags.get(_DATA, "")
-            pointers[_INPUT_EVENT + key.to_user_string()] = str(record.storage_id)
-    return state, pointers
-
-
-def _latest(
-    instance: dg.DagsterInstance, key: dg.AssetKey
-) -> tuple[dg.EventLogRecord, Mapping[str, str]] | None:
-    """The asset's latest materialisation and its tags."""
-    records = instance.fetch_materializations(key, limit=1).records
-    if not records or records[0].asset_materialization is None:
-        return None
-    return records[0], records[0].asset_materialization.tags or {}
-
-
-def _failed_since(
-    instance: dg.DagsterInstance, key: dg.AssetKey, record: dg.EventLogRecord
-) -> bool:
-    """Whether a run meant to make the asset after its latest materialisation, and did not."""
-    [asset] = instance.get_asset_records([key])
-    last = asset.asset_entry.last_run_id
-    return bool(last) and last != record.run_id
+    if not made.is_known(instance, since):
+        shown = metadata.describe(ctx.recipe, ctx.workspace, result)
+        made.report(instance, shown, _BY_HAND, checks.run(made.key, ctx, result))
 
 
 def _report_broken(instance: dg.DagsterInstance, file: snapshot.RecipeFile, why: str) -> None:

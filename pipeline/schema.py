@@ -58,6 +58,15 @@ ROLLOUTS = pa.schema(
     ]
 )  # fmt: skip
 
+COMPLETIONS = pa.schema(
+    [
+        column("rollout_id", pa.string(), "Name of this answer, by its prompt, source and text."),
+        column("prompt_id", pa.string(), "Prompt that it answers."),
+        column("source", pa.string(), "Source that brings it."),
+        column("completion", pa.string(), "The answer's text."),
+    ]
+)
+
 SAMPLED = pa.schema(
     [
         column("prompt_id", pa.string(), "Prompt."),
@@ -255,7 +264,7 @@ CLUSTERS = pa.schema(
 SCORES = pa.schema(
     [
         column("rollout_id", pa.string(), "Answer that was scored, with its prompt."),
-        column("task_id", pa.string(), "Task that the answer was judged correct for."),
+        column("task_id", pa.string(), "Task that the answer was judged for."),
         column("n_tokens_scored", pa.int32(), "Tokens of prompt and answer that the model saw."),
         column("nuclear_norm", pa.float64(), "Sum of the singular values of the logits."),
         column("step", pa.int32(), "Batch of the online pass that it stood in, from 0."),
@@ -281,6 +290,7 @@ LEDGER = pa.schema(
 
 TABLES: dict[str, pa.Schema] = {
     "prompts": PROMPTS,
+    "completions": COMPLETIONS,
     "rollouts": ROLLOUTS,
     "sampled": SAMPLED,
     "verdicts": VERDICTS,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.pipeline.features.stored import OF_MODEL
-from winnow.pipeline.publish.set_schemas import LEDGER_KEYS
+from winnow.pipeline.publish.set_schemas import ANSWER_KEYS, LEDGER_KEYS, RESPONSES
 from winnow.pipeline.publish.version import LEDGER_FILE, Version, list_versions, stale_temporaries
 from winnow.pipeline.workspace import open_store
 
@@ -132,9 +133,13 @@ def _named_by(version: Version) -> set[str]:
     for name, splits in version.rows.items():
         for split in splits:
             path = version.table_path(name, split)
-            keys = [c for c in LEDGER_KEYS if c in pq.read_schema(path).names]
+            there = pq.read_schema(path).names
+            keys = [c for c in (*LEDGER_KEYS, *ANSWER_KEYS) if c in there]
             for column in pq.read_table(path, columns=keys).columns:
                 names.update(column.to_pylist())
+            if RESPONSES in there:
+                answers = pc.list_flatten(pq.read_table(path, columns=[RESPONSES])[RESPONSES])
+                names.update(pc.struct_field(answers, "rollout_id").to_pylist())
     names.update(
         pq.read_table(version.path / LEDGER_FILE, columns=["row_id"])["row_id"].to_pylist()
     )

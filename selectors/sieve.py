@@ -36,7 +36,9 @@ class Sieve:
         self._write(self.rows.filter(~passes), otherwise, rule, value, threshold, detail)
         self.rows = self.rows.filter(passes)
 
-    def top(self, rule: str, count: int, order: list[pl.Expr], within: str | None = None) -> None:
+    def top(
+        self, rule: str, count: int, order: list[pl.Expr], within: str | list[str] | None = None
+    ) -> None:
         """Keep the first `count` rows by `order` (ascending), in each group of `within` or in all.
 
         A null group is a group of its own.

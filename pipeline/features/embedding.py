@@ -7,6 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.pipeline.models import ModelFolder, quiet_transformers
+from winnow.pipeline.names import Message, canonical_json
+
+PROMPT_FORM = canonical_json({"text": "messages without system"})  # of what `prompt_text` gives
+
+
+def prompt_text(messages: Sequence[Message]) -> str:
+    """What is embedded of a prompt: all but the system prompt, which says nothing about this row."""
+    return "\n\n".join(m["content"] for m in messages if m["role"] != "system")
 
 
 class SentenceTransformerEmbedder:

@@ -1,11 +1,13 @@
 """The dataset card: README.md of a version, with the header that `datasets` and the Hub read.
 
-A card is a pure function of the manifest and the sets' schemas. It cannot name its own version,
-whose name is the hash of the files, the card among them.
+A card is a pure function of the manifest and the sets' schemas; its pictures are files of their own
+in the version, which the manifest names. It cannot name its own version, whose name is the hash of
+the files, the card among them. The header is in `card_header`, how the version was made in
+`card_making`, what it must not be taken for in `card_limits`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,31 +16,33 @@ import yaml
 from winnow.pipeline import schema
 from winnow.pipeline.names import digest
 from winnow.pipeline.publish import manifest as manifests
+from winnow.pipeline.publish.card_header import header
+from winnow.pipeline.publish.card_limits import has_rates, limits
+from winnow.pipeline.publish.card_making import bibliography, licence, making
 from winnow.pipeline.publish.markdown import fenced, inline, table
+from winnow.pipeline.recipe_sections.sets import SET_TYPES
 
-_LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
-_SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
-          (1e7, "1M<n<10M"), (1e8, "10M<n<100M"), (1e9, "100M<n<1B"))  # fmt: skip
 _BAR = 30
-_KINDS = ("sft", "rl", "preference")
-_OUTSIDE_THE_DISTRIBUTION = ("concurrency", "max_attempts")
+_KINDS = tuple(SET_TYPES)  # in reading order
+_LARGEST = 10  # clusters that the table names
+# Pictures that a version may hold below card/, and what they show.
+PICTURES = {
+    "pass-rates.png": "Histogram of the tasks by pass rate; the table below says the same by band",
+    "clusters.png": "Map of the prompts' embeddings, coloured by cluster; the table below has the sizes",
+}
 
 
 def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str:
-    """The text of README.md. `schemas` holds the schema of each set of `manifest["sets"]`."""
-    header = yaml.safe_dump(_header(manifest), sort_keys=False, allow_unicode=True, width=100)
+    """The text of README.md. `schemas` holds the schema of each set and view of the manifest."""
+    kinds = list(dict.fromkeys(_kind(name, entry) for name, entry in _set_items(manifest)))
     parts = [
         f"# {inline(manifest['dataset'])}",
         *_paragraphs(manifest["recipe"].get("description", "")),
+        "## What is in it",
         _sets(manifest),
         *_load(manifest),
-        "## How it was made",
-        _making(manifest),
-        "### Sources",
-        table(
-            ("Source", "Licence", "Prompts"),
-            ((s["name"], s["licence"] or "not stated", s["prompts"]) for s in manifest["sources"]),
-        ),
+        *licence(manifest),
+        *making(manifest),
         "### From rows in to rows out",
         table(("", "Rows"), ((c["name"], c["rows"]) for c in manifest["counts"])),
         "Every row that a stage or a set decided on, and the rule that decided:",
@@ -46,22 +50,25 @@ def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str
             ("Stage", "Decision", "Rule", "Rows"),
             ((d["stage"], d["decision"], d["rule"], d["rows"]) for d in manifest["decisions"]),
         ),
-        "`ledger.parquet` holds each decision with the value and the threshold that it rests on.",
-        *_decontamination(manifest),
         "### Pass rates",
-        "Correct answers of the policy / judged answers, tasks per band:",
-        _histogram(manifest["pass_rates"]),
+        *_pass_rates(manifest),
+        *_clusters(manifest),
+        *_decontamination(manifest),
+        "## Known limits",
+        "\n".join(f"- {limit}" for limit in limits(manifest)),
         "## Columns",
         *_columns(manifest, schemas),
+        *bibliography(manifest),
         "## How to make it again",
         _again(manifest),
         fenced(yaml.safe_dump(manifest["recipe"], sort_keys=False, allow_unicode=True), "yaml"),
     ]
-    return f"---\n{header}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+    body = "\n\n".join(part for part in parts if part)
+    return f"{header(manifest, kinds, configs(manifest))}\n{body}\n"
 
 
 def configs(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The header's `configs`: one per set, with its files by split.
+    """The header's `configs`: one per set and view, with its files by split.
 
     `datasets` refuses a whole config when one of its splits is empty, so a split without rows is
     left out. A set without any rows keeps `train`: streaming it gives no rows, loading it says that
@@ -77,33 +84,13 @@ def configs(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
                 {"split": split, "path": f"{name}/{split}.parquet"} for split in _filled(entry)
             ],
         }
-        for name, entry in _set_items(manifest)
+        for name, entry in (*_set_items(manifest), *_views(manifest))
     ]
 
 
-def _header(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = list(dict.fromkeys(_kind(name, entry) for name, entry in _set_items(manifest)))
-    rows = sum(s["rows"] for _, entry in _set_items(manifest) for s in entry["splits"].values())
-    licence = _licence([source["licence"] for source in manifest["sources"]])
-    return {
-        "pretty_name": manifest["dataset"],
-        **({"license": licence} if licence else {}),
-        "task_categories": ["text-generation"]
-        + (["reinforcement-learning"] if "rl" in kinds else []),
-        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "n>1T")],
-        "tags": ["winnow", "synthetic", *kinds],
-        "configs": configs(manifest),
-    }
-
-
-def _licence(licences: list[str | None]) -> str | list[str] | None:
-    """Value of the header's `license`: the one, the several, or `other` where one is not an id."""
-    if not any(licences):
-        return None
-    ids = sorted({(licence or "").strip().lower() for licence in licences})
-    if not all(_LICENCE_ID.fullmatch(each) for each in ids):
-        return "other"
-    return ids[0] if len(ids) == 1 else ids
+def _views(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The views by name; they come after the sets."""
+    return sorted(manifest.get("views", {}).items())
 
 
 def _set_items(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -140,14 +127,40 @@ def _sets(manifest: Mapping[str, Any]) -> str:
         for name, entry in _set_items(manifest)
         for split, facts in sorted(entry["splits"].items(), key=_train_first)
     ]
-    lines = [table(("Set", "Kind", "Split", "Rows", "Bytes"), rows)]
+    kinds = dict.fromkeys(_kind(name, entry) for name, entry in _set_items(manifest))
+    lines = [
+        table(("Set", "Kind", "Split", "Rows", "Bytes"), rows),
+        "\n".join(f"- {inline(kind)}: {_meaning(kind)}" for kind in kinds if kind in SET_TYPES),
+    ]
     for name, entry in _set_items(manifest):
         if entry["made_with"] != manifests.made_with(manifest, name):
             lines.append(
                 f"Set {inline(name)} was kept from an earlier version: it was built from other "
                 "inputs or settings than this manifest's."
             )
-    return "\n\n".join(lines)
+    return "\n\n".join(line for line in (*lines, *_views_table(manifest)) if line)
+
+
+def _views_table(manifest: Mapping[str, Any]) -> list[str]:
+    """The views: which set each one is of, in which format."""
+    rows = [
+        (name, entry["set"], " ".join(filter(None, (entry["type"], entry["style"]))), split,
+         facts["rows"], facts["bytes"])
+        for name, entry in _views(manifest)
+        for split, facts in sorted(entry["splits"].items(), key=_train_first)
+    ]  # fmt: skip
+    if not rows:
+        return []
+    return [
+        "The same rows in the formats of trainers:",
+        table(("View", "Of set", "Format", "Split", "Rows", "Bytes"), rows),
+    ]
+
+
+def _meaning(kind: str) -> str:
+    """What a set of this kind holds, in the words of its section of the recipe."""
+    first = (SET_TYPES[kind].__doc__ or "").split("\n\n")[0]
+    return inline(first.replace("`", ""), limit=500)
 
 
 def _load(manifest: Mapping[str, Any]) -> list[str]:
@@ -162,30 +175,13 @@ def _load(manifest: Mapping[str, Any]) -> list[str]:
     name, split = filled[0]
     return [
         "## How to load it",
+        "From a folder with these files, or by the id of the repository on the Hub that holds them:",
         fenced(
             "from datasets import load_dataset\n\n"
             f'rows = load_dataset("path/to/this/folder", "{name}", split="{split}")',
             "python",
         ),
     ]
-
-
-def _making(manifest: Mapping[str, Any]) -> str:
-    recipe = manifest["recipe"]
-    facts = {
-        **{f"Model: {role}": model for role, model in sorted(manifest["models"].items())},
-        "Engine": recipe.get("engine", {}).get("type"),
-        **{
-            f"Sampling: {key}": value
-            for key, value in recipe.get("sampling", {}).items()
-            if key not in _OUTSIDE_THE_DISTRIBUTION
-        },
-        "Verifiers": ", ".join(manifest["verifiers"]),
-        **{f"Seed: {key}": value for key, value in manifest["seeds"].items()},
-        "winnow": manifest["code_version"],
-        **manifest["libraries"],
-    }
-    return table(("", "Value"), ((key, str(value)) for key, value in facts.items()))
 
 
 def _decontamination(manifest: Mapping[str, Any]) -> list[str]:
@@ -206,12 +202,43 @@ def _decontamination(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _picture(manifest: Mapping[str, Any], name: str) -> list[str]:
+    shown = name in manifest.get("pictures", ())
+    return [f"![{PICTURES[name]}](card/{name})"] if shown else []
+
+
+def _clusters(manifest: Mapping[str, Any]) -> list[str]:
+    """What the prompts are about, as far as sizes of clusters and a map show it."""
+    sizes: Sequence[int] = manifest.get("clusters", ())
+    if not sizes:
+        return []
+    rows: list[tuple[str, int]] = [(f"{at}", size) for at, size in enumerate(sizes[:_LARGEST])]
+    if rest := sizes[_LARGEST:]:
+        rows.append((f"{len(rest)} smaller ones", sum(rest)))
+    return [
+        "### Clusters",
+        *_picture(manifest, "clusters.png"),
+        "Prompts per cluster of their embeddings, the largest first:",
+        table(("Cluster", "Prompts"), rows),
+    ]
+
+
 def _again(manifest: Mapping[str, Any]) -> str:
     return (
         f"`winnow run recipe.yaml` (winnow {inline(manifest['code_version'])}) with the recipe "
-        "below. The same stored answers give the same files, byte for byte; answers that are drawn "
-        "anew can differ."
+        "below. The same stored answers give the same files, byte for byte, with the versions of the "
+        "libraries above; answers that are drawn anew can differ."
     )
+
+
+def _pass_rates(manifest: Mapping[str, Any]) -> list[str]:
+    if not has_rates(manifest):
+        return ["No answer was judged, so there are none."]
+    return [
+        *_picture(manifest, "pass-rates.png"),
+        "Correct answers of the policy / judged answers, tasks per band:",
+        _histogram(manifest["pass_rates"]),
+    ]
 
 
 def _histogram(bands: list[Mapping[str, Any]]) -> str:
@@ -225,7 +252,7 @@ def _histogram(bands: list[Mapping[str, Any]]) -> str:
 def _columns(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> list[str]:
     return [
         part
-        for name, _ in _set_items(manifest)
+        for name, _ in (*_set_items(manifest), *_views(manifest))
         for part in (
             f"### {inline(name)}",
             table(

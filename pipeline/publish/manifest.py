@@ -13,11 +13,16 @@ this machine but those that the recipe itself names. Keys:
     seeds         every seed of the recipe by its key
     inputs        stage -> data version of its table
     counts        rows along the way, in order
-    sources       name, licence and prompts of each source
+    sources       name, licence, id on the hub and prompts of each source
     pass_rates    prompts per band of the pass rate
     decontamination  per evaluation set and rule: its items, those found, user turns that held one
+    languages     language -> prompts of a sample that are written in it (see `languages`)
+    clusters      prompts of each cluster, the largest first
+    facts         further counts that the card tells known limits from (see `build`)
+    pictures      files below card/ that the card shows
     decisions     rows per stage, decision and rule, counted from the ledger
     sets          per set: its settings, its splits' rows and hashes, and what it was made with
+    views         per view: the set and format that it is of, its options, its splits' rows and hashes
 """
 
 import json
@@ -28,13 +33,16 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.pipeline.names import digest
+from winnow.pipeline.publish import pictures
 
 SCHEMA = "winnow-version/1"
 TRAINING_SET = "training_set"
+UNTOLD = "und"  # ISO 639-2: a language that cannot be told
 _STAGES = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "embeddings", "clusters",
            "scores", TRAINING_SET)  # fmt: skip
+NOTHING_JUDGED = "nothing judged"
 _BANDS = ("0", "above 0, below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8",
-          "0.8 to below 1", "1", "nothing judged")  # fmt: skip
+          "0.8 to below 1", "1", NOTHING_JUDGED)  # fmt: skip
 
 
 def build(
@@ -48,19 +56,28 @@ def build(
     prompts_by_source: Mapping[str, int],
     pass_rates: Iterable[float | None],
     decontamination: Iterable[Mapping[str, Any]] = (),
+    hub_ids: Mapping[str, str] | None = None,
+    languages: Mapping[str, int] | None = None,
+    clusters: Iterable[int] = (),
+    facts: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A manifest without what publishing itself adds (`decisions` and `sets`).
+    """A manifest without what publishing itself adds (`decisions`, `pictures`, `sets` and `views`).
 
     `recipe` is `recipe.dump`'s result, `models` maps a role (policy, embedder, scorer) to model @
     revision, `inputs` a stage to its table's data version, `counts` a name to a number of rows in
-    the order in which people should read them, `pass_rates` holds one value per task.
+    the order in which people should read them, `pass_rates` holds one value per task, and `hub_ids`
+    the id on the hub of each source that comes from one.
+
+    `facts`, each where it is known: `answers`, and those `truncated`; `verdicts`, and those `unjudged`;
+    `tasks`, those `unsampled`, and the `suspects` of the audit; `templates` (groups of prompts that
+    share one) and prompts in the `largest_template`.
     """
     return {
         "schema": SCHEMA,
         "dataset": recipe["dataset"],
         "recipe": dict(recipe),
         "code_version": code_version,
-        "libraries": {"pyarrow": pa.__version__},
+        "libraries": {"pyarrow": pa.__version__, **pictures.libraries()},
         "models": dict(models),
         "verifiers": sorted(set(verifiers)),
         "seeds": seeds(recipe),
@@ -70,12 +87,16 @@ def build(
             {
                 "name": source["name"],
                 "licence": source.get("licence"),
+                "hub_id": (hub_ids or {}).get(source["name"]),
                 "prompts": prompts_by_source.get(source["name"], 0),
             }
             for source in recipe["sources"]
         ],
         "pass_rates": histogram(pass_rates),
         "decontamination": [dict(row) for row in decontamination],
+        "languages": dict(languages or {}),
+        "clusters": list(clusters),
+        "facts": dict(facts or {}),
     }
 
 
@@ -135,8 +156,10 @@ def made_with(manifest: Mapping[str, Any], name: str) -> str:
     version's manifest gives, it was built from something else.
     """
     recipe = manifest["recipe"]
-    basis = {key: manifest[key] for key in ("code_version", "libraries", "models", "inputs")}
-    outside = ("dataset", "description", "sets")
+    basis = {key: manifest[key] for key in ("code_version", "models", "inputs")}
+    drawing = pictures.LIBRARIES  # no row depends on them
+    basis["libraries"] = {k: v for k, v in manifest["libraries"].items() if k not in drawing}
+    outside = ("dataset", "description", "sets", "formats", "provenance")  # views come after sets
     shared = {key: value for key, value in recipe.items() if key not in outside}
     return digest("set/1", [basis, manifest["verifiers"], shared, recipe["sets"].get(name)])
 

@@ -8,6 +8,7 @@ change the bytes is pinned here. What remains is the writer itself: its version 
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from winnow.pipeline.errors import WinnowError
+from winnow.pipeline.publish.formats.images import with_image_feature
 
 ROW_GROUP_ROWS = 2048  # `datasets` reads a group at a time: tens of MB of long answers
 _READ_BYTES = 1 << 20
@@ -34,14 +38,15 @@ def write_table(
 ) -> WrittenFile:
     """Write `table` to `path`, sorted by the columns `sort_by`, and sync it to the disk.
 
-    Column types, nullability and the fields' own metadata (the meaning of each column) are kept;
-    metadata of the whole schema (pandas' and others') is dropped, and lists' items are named as
+    Without any such columns the rows keep their order. Column types, nullability and the fields' own
+    metadata (the meaning of each column) are kept; metadata of the whole schema (pandas' and others')
+    is dropped, but for the note by which `datasets` decodes images, and lists' items are named as
     Parquet names them, so that a table read back gives the same bytes. A table without rows gives a file
     with a schema and no row group, because `datasets` cannot read an empty row group.
 
     Raises ValueError when a row's key is null or, with `unique`, stands twice.
     """
-    schema = _converted(table.schema.remove_metadata(), wide=False)
+    schema = with_image_feature(_converted(table.schema, wide=False))
     order = _order(table, sort_by, unique)
     with pq.ParquetWriter(
         path,
@@ -78,7 +83,23 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def link_file(source: Path, path: Path, expected: str) -> None:
+    """Put the file `source` at `path`, by a hard link where the disk allows.
+
+    Raises WinnowError where its SHA-256 is not `expected`.
+    """
+    if not source.is_file() or sha256(source) != expected:
+        raise WinnowError(f"{source}: is damaged; publish the whole recipe instead")
+    try:
+        os.link(source, path)
+    except OSError:  # another disk, or one without hard links
+        shutil.copyfile(source, path)
+        sync(path)
+
+
 def _order(table: pa.Table, sort_by: Sequence[str], unique: bool) -> pa.Array:
+    if not sort_by:
+        return pa.array(range(table.num_rows), pa.int64())
     keys = table.select(list(sort_by))
     first = keys.column(0)
     if first.null_count:

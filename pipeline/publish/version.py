@@ -1,9 +1,11 @@
 """Published versions of a dataset: what one is, which there are, and which one a name means.
 
     <home>/<dataset>/<version>/<set>/train.parquet, holdout.parquet
+                               <view>/train.parquet ...     sets in other formats (`views`)
                                ledger.parquet      every decision, for `winnow diff` and `why`
                                manifest.json       what the version was made from
                                README.md           the dataset card
+                               card/*.png          the pictures that it shows
                                SHA256SUMS          hashes of all the above (`sha256sum -c`)
                                run.json            times and costs, outside the version's name
     <home>/<dataset>/latest    a text file: the name of the version published last
@@ -32,6 +34,7 @@ from winnow.pipeline.publish.parquet import sha256
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+PICTURES = "card"  # folder of the card's pictures
 RUN = "run.json"
 SUMS = "SHA256SUMS"
 LEDGER_FILE = "ledger.parquet"
@@ -45,9 +48,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class Version:
     """One published version.
 
-    `rows` counts by set and split. `created` (UTC, ISO 8601) and `parent` (the version that was
-    the latest before) come from run.json and are None without it. `problem` says why the manifest
-    cannot be read; None where it can, which is no proof that the other files are whole
+    `rows` counts by set and split, `views` by view and split. `created` (UTC, ISO 8601) and `parent`
+    (the version that was the latest before) come from run.json and are None without it. `problem` says
+    why the manifest cannot be read; None where it can, which is no proof that the other files are whole
     (`verify_version`).
     """
 
@@ -58,6 +61,7 @@ class Version:
     parent: str | None = None
     rows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     problem: str | None = None
+    views: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
@@ -110,12 +114,21 @@ def open_version(path: Path) -> Version:
         if not _ID.fullmatch(path.name):  # a copy under another name
             version = Version(path.parent.name, version_id(read_sums(path)), path)
         manifest, run = version.manifest(), version.run()
-        rows = {
-            name: {split: facts["rows"] for split, facts in entry["splits"].items()}
-            for name, entry in manifest["sets"].items()
-        }
+        rows, views = (
+            {
+                name: {split: facts["rows"] for split, facts in entry["splits"].items()}
+                for name, entry in entries.items()
+            }
+            for entries in (manifest["sets"], manifest.get("views", {}))
+        )
         return Version(
-            manifest["dataset"], version.id, path, run.get("created"), run.get("parent"), rows
+            manifest["dataset"],
+            version.id,
+            path,
+            run.get("created"),
+            run.get("parent"),
+            rows,
+            views=views,
         )
     except WinnowError as error:
         return Version(version.dataset, version.id, path, problem=str(error))

@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.publish import card as cards
 from winnow.pipeline.publish import manifest as manifests
-from winnow.pipeline.publish.parquet import sha256, sync, write_table
+from winnow.pipeline.publish.parquet import link_file, sha256, sync, write_table
 from winnow.pipeline.publish.version import (
     CARD,
     LATEST,
     LEDGER_FILE,
     MANIFEST,
+    PICTURES,
     RUN,
     SUMS,
     TEMPORARY,
@@ -34,11 +35,12 @@ from winnow.pipeline.publish.version import (
     verify_version,
     version_id,
 )
+from winnow.pipeline.publish.views import ViewRequest, write_view
 from winnow.pipeline.schema import LEDGER
 
 SPLITS = ("train", "holdout")
 _SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RESERVED = {name.lower() for name in (MANIFEST, CARD, RUN, SUMS, LEDGER_FILE)}
+_RESERVED = {name.lower() for name in (MANIFEST, CARD, PICTURES, RUN, SUMS, LEDGER_FILE)}
 
 Card = Callable[[Mapping[str, Any], Mapping[str, pa.Schema]], str]
 
@@ -51,6 +53,8 @@ def publish(
     ledger: pa.Table,
     run: Mapping[str, Any] | None = None,
     reuse: Mapping[str, Version] | None = None,
+    views: Mapping[str, ViewRequest] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
     card: Card = cards.render,
 ) -> Version:
     """Publish `sets` (set -> split -> rows with a unique `id`) as a version; returns it.
@@ -59,17 +63,20 @@ def publish(
     `manifest.build`, `ledger` has the schema LEDGER, and `run` (times, costs) goes to run.json with
     `created` and `parent` added. `reuse` maps further sets to the versions that they are taken from
     unchanged, by hard links where the disk allows, with their entry in the manifest and their part
-    of the ledger.
+    of the ledger. `views` are published beside the sets, under names of their own; those of a set that
+    is reused are linked too. `pictures` are the card's (`cards.PICTURES`), as PNG.
 
     A reader sees the whole version or none, whenever this process dies. Where the same version
     exists it is left as it is and returned; either way it becomes the latest.
 
-    Raises UsageError for a set's name that cannot be a folder here, WinnowError where a version that
+    Raises UsageError for a name that cannot be a folder here, and for a view that its set does not fit,
+    WinnowError where a version that
     is reused, or that exists under this name, is damaged, ValueError for tables that are no sets
     (such as an `id` or a `template_id` on both sides of the holdout).
     """
     reuse = dict(reuse or {})
-    _check(sets, reuse)
+    views = dict(views or {})
+    _check(sets, reuse, views)
     dataset_dir.mkdir(parents=True, exist_ok=True)
     with _temporary(dataset_dir) as folder:
         entries: dict[str, Mapping[str, Any]] = {}
@@ -91,14 +98,26 @@ def publish(
                 # From the file, because a set that is linked has no other.
                 schemas[name] = pq.read_schema(_file(folder, name, split))
             sync(folder / name)
+        shown: dict[str, Mapping[str, Any]] = {}
+        for name, request in views.items():
+            made = write_view(
+                name,
+                request,
+                entries[request.set]["splits"],
+                folder,
+                linked=reuse.get(request.set),
+                code_version=manifest["code_version"],
+            )
+            shown[name], schemas[name] = made.entry, made.schema
+            sums |= made.sums
 
         ledger = _ledger(ledger, reuse)
         sums[LEDGER_FILE] = write_table(
             ledger, folder / LEDGER_FILE, sort_by=LEDGER.names, unique=False
         ).sha256
-        text = manifests.dumps(
-            {**manifest, "decisions": manifests.decisions(ledger), "sets": entries}
-        )
+        sums |= _pictures(pictures or {}, folder)
+        facts = {"pictures": sorted(pictures or {}), "decisions": manifests.decisions(ledger)}
+        text = manifests.dumps({**manifest, **facts, "sets": entries, "views": shown})
         sums[MANIFEST] = _write(folder / MANIFEST, text)
         # The card sees what a reader of the manifest sees, so no order of a mapping leaks into it.
         sums[CARD] = _write(folder / CARD, card(json.loads(text), schemas).encode())
@@ -118,13 +137,22 @@ def publish(
     return open_version(target)
 
 
-def _check(sets: Mapping[str, Mapping[str, pa.Table]], reuse: Mapping[str, Version]) -> None:
+def _check(
+    sets: Mapping[str, Mapping[str, pa.Table]],
+    reuse: Mapping[str, Version],
+    views: Mapping[str, ViewRequest],
+) -> None:
     if both := sorted(set(sets) & set(reuse)):
         raise ValueError(f"{both[0]}: both given and reused")
-    for name in [*sets, *reuse]:
+    for name, request in views.items():
+        if name.lower() in {each.lower() for each in (*sets, *reuse)}:
+            raise UsageError(f"formats.{name}: is the name of a set; give the view its own")
+        if request.set not in sets and request.set not in reuse:
+            raise UsageError(f"formats.{name}: there is no set {request.set!r}")
+    for name in [*sets, *reuse, *views]:
         if not _SET_NAME.fullmatch(name) or name.lower() in _RESERVED:
             raise UsageError(
-                f"sets.{name}: cannot be the name of a set; use letters, digits, '.', '_' and '-', "
+                f"{name}: cannot be the name of a set or view; use letters, digits, '.', '_' and '-', "
                 f"and none of {', '.join(sorted(_RESERVED))}"
             )
     for name, tables in sets.items():
@@ -152,19 +180,27 @@ def _link(version: Version, name: str, folder: Path) -> Mapping[str, Any]:
         raise WinnowError(f"{version.ref}: has no set {name!r} to reuse")
     (folder / name).mkdir()
     for split, facts in entry["splits"].items():
-        source, path = version.table_path(name, split), _file(folder, name, split)
-        if not source.is_file() or sha256(source) != facts["sha256"]:
-            raise WinnowError(f"{source}: is damaged; publish the whole recipe instead")
-        try:
-            os.link(source, path)
-        except OSError:  # another disk, or one without hard links
-            shutil.copyfile(source, path)
-            sync(path)
+        link_file(version.table_path(name, split), _file(folder, name, split), facts["sha256"])
     return entry
 
 
 def _file(folder: Path, name: str, split: str) -> Path:
     return folder / name / f"{split}.parquet"
+
+
+def _pictures(pictures: Mapping[str, bytes], folder: Path) -> dict[str, str]:
+    """Write the card's pictures; returns their hashes by relative path."""
+    if unknown := sorted(set(pictures) - set(cards.PICTURES)):
+        raise ValueError(f"{unknown[0]}: no picture that the card shows")
+    if not pictures:
+        return {}
+    (folder / PICTURES).mkdir()
+    sums = {
+        f"{PICTURES}/{name}": _write(folder / PICTURES / name, data)
+        for name, data in sorted(pictures.items())
+    }
+    sync(folder / PICTURES)
+    return sums
 
 
 def _ledger(ledger: pa.Table, reuse: Mapping[str, Version]) -> pa.Table:

@@ -57,6 +57,13 @@ class ReplayEngine(Part):
     sampler: str = "imported"
 
 
+class SourceEngine(Part):
+    """The answers that the sources bring (`columns.completion`); nothing is sampled. A prompt has the
+    first `sampling.n` different ones, of the policy `source:NAME`."""
+
+    type: Literal["source"]
+
+
 class PluginEngine(Part):
     """An engine that another package registers under the entry point group `winnow.engines`."""
 
@@ -71,5 +78,7 @@ class PluginEngine(Part):
 
 
 EngineConfig = Annotated[
-    VLLMEngine | OpenAIEngine | ReplayEngine | PluginEngine, Field(discriminator="type")
+    VLLMEngine | OpenAIEngine | ReplayEngine | SourceEngine | PluginEngine,
+    Field(discriminator="type"),
 ]
+WITHOUT_SAMPLING = (ReplayEngine, SourceEngine)  # their answers exist already

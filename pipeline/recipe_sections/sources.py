@@ -10,28 +10,58 @@ from winnow.pipeline.recipe_sections.part import Name, Part, Seed, without_secre
 class Columns(Part):
     """Which columns of a source hold what.
 
-    `prompt` is text, or a list of {role, content}; several columns of text are joined by blank lines
-    in the order given (those that a row leaves empty are skipped). A row's own arguments of the
-    verifier come from `verifier_args` (a column of JSON) and from `arguments` (argument: column),
-    over those of the source.
+    `prompt` is text, or a list of {role, content}; several columns of text (or lists of texts, one a
+    line) are joined by blank lines in the order given (those that a row leaves empty are skipped). A
+    row's own arguments of the verifier come from `verifier_args` (a column of JSON) and from
+    `arguments` (argument: column), over those of the source. `files` names those of the arguments
+    that are files: their path, in which `{}` stands for the row's value, such as
+    `database: databases/{}.sqlite`. `json_columns` hold JSON text, and are read as what it says.
+
+    `completion` is an answer that the row brings, which `engine: {type: source}` takes. Where it is
+    the prompt's own column, a conversation, its last message is the answer.
     """
 
     prompt: str | Annotated[tuple[str, ...], Field(min_length=1)] = "prompt"
     answer: str | None = "answer"
+    completion: str | None = None
     domain: str | None = None
     verifier_args: str | None = None
     arguments: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    json_columns: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
 
-    @field_validator("prompt", "keep", mode="before")
+    @field_validator("prompt", "keep", "json_columns", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("files")
+    @classmethod
+    def _patterns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, pattern in value.items():
+            if "{}" not in pattern:
+                raise ValueError(f"{name}: the path must hold {{}}, the place of the value")
+        return value
+
+    @model_validator(mode="after")
+    def _files_are_arguments(self) -> "Columns":
+        for name in self.files:
+            if name not in self.arguments:
+                raise ValueError(f"files: {name} is not among `arguments`, which name its column")
+        return self
 
     @property
     def prompts(self) -> tuple[str, ...]:
         """The prompt's columns."""
         return (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every column that some key names."""
+        single = (self.answer, self.completion, self.domain, self.verifier_args)
+        several = (*self.prompts, *self.arguments.values(), *self.json_columns, *self.keep)
+        return frozenset((*(name for name in single if name is not None), *several))
 
 
 class DatasetSource(Part):

@@ -9,6 +9,7 @@ cheaply that nothing changed, `fingerprint()`), and register it. In this package
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from winnow.pipeline.contracts import Source, SourceRow
@@ -20,12 +21,13 @@ from winnow.pipeline.recipe import (
     ReasoningGymSource,
     SourceConfig,
 )
+from winnow.pipeline.sources import hf_dataset
 from winnow.pipeline.sources.hf_dataset import HFDataset
 from winnow.pipeline.sources.reasoning_gym_family import ReasoningGymFamily
 
 GROUP = "winnow.sources"
 
-__all__ = ["GROUP", "check", "fingerprint", "open_source"]
+__all__ = ["GROUP", "check", "fingerprint", "local_files", "open_source"]
 
 
 @runtime_checkable
@@ -58,6 +60,12 @@ def check(config: SourceConfig) -> None:
     source = open_source(config)
     if isinstance(source, _Checked):
         source.check()
+
+
+def local_files(config: SourceConfig) -> list[Path] | None:
+    """The files of this machine that the source is read from, now; None where there are none by its
+    nature (a hub, a procedural family, a plugin). Raises nothing for files that are missing."""
+    return hf_dataset.local_files(config) if isinstance(config, DatasetSource) else None
 
 
 def fingerprint(config: SourceConfig) -> str:

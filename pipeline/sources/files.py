@@ -42,10 +42,11 @@ def kind(name: str) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in _READERS else None
 
 
-def read(path: str, name: str, wanted: Collection[str]) -> Iterator[Record]:
+def read(path: str, name: str, wanted: Collection[str] | None) -> Iterator[Record]:
     """Rows of the file at `path`, in order. `name` is the file's own name (a cache may rename it).
 
-    `wanted` are the columns that will be used: others may be left out where that saves work.
+    `wanted` are the columns that will be used: others may be left out where that saves work. None:
+    all of them.
     Raises OSError, ValueError (pyarrow's errors are ValueErrors) when the file as a whole is not
     what its ending says.
     """
@@ -64,7 +65,7 @@ def _text(path: str, name: str, newline: str) -> TextIO:
     return io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=newline)
 
 
-def _jsonl(path: str, name: str, wanted: Collection[str]) -> Iterator[Record]:
+def _jsonl(path: str, name: str, wanted: Collection[str] | None) -> Iterator[Record]:
     with _text(path, name, newline="\n") as lines:
         yield from _json_lines(lines)
 
@@ -91,7 +92,7 @@ def _object(value: Any, where: str) -> Record:
     return Unreadable(f"{where}: {type(value).__name__}, not an object of columns")
 
 
-def _json(path: str, name: str, wanted: Collection[str]) -> Iterator[Record]:
+def _json(path: str, name: str, wanted: Collection[str] | None) -> Iterator[Record]:
     """An array of objects; or, as many files named .json are, one object per line."""
     with _text(path, name, newline="\n") as file:
         text = file.read()
@@ -139,7 +140,7 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _csv(path: str, name: str, wanted: Collection[str]) -> Iterator[Record]:
+def _csv(path: str, name: str, wanted: Collection[str] | None) -> Iterator[Record]:
     """Every field is text: `007` stays. The first line names the columns."""
     csv.field_size_limit(_CSV_FIELD_LIMIT)  # one setting for the whole process
     delimiter = "\t" if kind(name) == ".tsv" else ","
@@ -199,11 +200,11 @@ def _csv_records(lines: TextIO, delimiter: str) -> Iterator[tuple[str, list[str]
         number += len(taken)
 
 
-def _parquet(path: str, name: str, wanted: Collection[str]) -> Iterator[Record]:
+def _parquet(path: str, name: str, wanted: Collection[str] | None) -> Iterator[Record]:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         # With a column missing, the reader must see them all to say what there is.
-        columns = list(wanted) if set(wanted) <= set(names) else None
+        columns = list(wanted) if wanted is not None and set(wanted) <= set(names) else None
         for batch in file.iter_batches(batch_size=1024, columns=columns):
             yield from table_rows(batch)
 
@@ -225,7 +226,7 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[Record]:
         yield row
 
 
-_READERS: dict[str, Callable[[str, str, Collection[str]], Iterator[Record]]] = {
+_READERS: dict[str, Callable[[str, str, Collection[str] | None], Iterator[Record]]] = {
     ".jsonl": _jsonl,
     ".ndjson": _jsonl,
     ".json": _json,

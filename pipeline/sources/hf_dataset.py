@@ -45,9 +45,10 @@ class HFDataset:
     The environment variable `HF_HUB_OFFLINE=1` keeps every look-up on this machine.
     """
 
-    def __init__(self, config: DatasetSource) -> None:
-        """Raises UsageError if `path` is a local file or folder that is not there."""
-        self.config = config
+    def __init__(self, config: DatasetSource, *, whole: bool = False) -> None:
+        """`whole`: the rows hold also the columns that the recipe does not name. Raises UsageError if
+        `path` is a local file or folder that is not there."""
+        self.config, self._whole = config, whole
         self._paths = self._local_paths() if _is_local(config.path) else []
 
     def rows(self, limit: int | None = None) -> Iterator[SourceRow]:
@@ -177,11 +178,10 @@ class HFDataset:
         return [(part.splitname, part.from_ or 0, part.to) for part in parts]
 
     def _read(self, file: str) -> Iterator[Record]:
-        columns = self.config.columns
-        wanted = [*columns.prompts, columns.answer, columns.domain, *columns.keep]
+        wanted = None if self._whole else self.config.columns.named
         try:
             path = file if Path(file).is_file() else self._download(file)
-            yield from files.read(path, _file_name(file), {c for c in wanted if c is not None})
+            yield from files.read(path, _file_name(file), wanted)
         except (OSError, ValueError) as error:  # pyarrow's errors are among them
             self._fail("path", f"{file!r} cannot be read: {_one_line(error)}")
 
@@ -210,6 +210,29 @@ class HFDataset:
 
     def _fail(self, key: str, message: str) -> NoReturn:
         raise UsageError(f"source {self.config.name!r}: {key}: {message}")
+
+
+def local_files(config: DatasetSource) -> list[Path] | None:
+    """Every file below a local path or matched by a pattern, now; None for what is on no local disk.
+
+    A path that does not exist yet has no files.
+    """
+    if not _is_local(config.path):
+        return None
+    given = Path(config.path).expanduser()
+    if given.is_dir():
+        found = [path for path in given.rglob("*") if not path.name.startswith(".")]
+    elif given.exists():
+        found = [given]
+    else:
+        found = [Path(each) for each in glob.glob(str(given), recursive=True)]  # noqa: PTH207
+    return sorted(path for path in found if path.is_file())
+
+
+def hub_id(config: DatasetSource) -> str | None:
+    """The id of the source's dataset on the hub; None for what is on this machine or behind a URL."""
+    here = _is_local(config.path) or "://" in config.path
+    return None if here else config.path
 
 
 def _is_local(path: str) -> bool:

@@ -3,14 +3,15 @@
 Rules that drop a row, in the order in which they are asked:
 
 `unreadable` (broken line, failed generator), `missing_prompt`, `empty_prompt`, `wrong_type`,
-`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `bad_arguments`, `duplicate` (the same prompt, answer
-and verifier came before), `unrenderable` (the chat template refuses it), `too_long`.
+`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `bad_arguments`, `missing_completion`
+(where the answers stand in the sources), `duplicate` (the same prompt, answer and verifier came
+before), `unrenderable` (the chat template refuses it), `too_long`.
 """
 
 import difflib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,9 +21,16 @@ from winnow.pipeline.clean.templates import template_id
 from winnow.pipeline.contracts import SourceRow
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, canonical_json, digest, prompt_id, task_id
-from winnow.pipeline.recipe import Columns, ReasoningGymSource, Recipe, SourceConfig
+from winnow.pipeline.recipe import (
+    Columns,
+    ReasoningGymSource,
+    Recipe,
+    SourceConfig,
+    SourceEngine,
+)
 from winnow.pipeline.schema import LEDGER, PROMPTS
-from winnow.pipeline.sources import check, open_source, rows
+from winnow.pipeline.sources import brought, check, open_source, rows
+from winnow.pipeline.sources.growing import Growing
 from winnow.pipeline.sources.rows import Drop
 from winnow.pipeline.verify import VERIFIERS, get_verifier, needs_answer
 
@@ -33,7 +41,9 @@ CountTokens = Callable[[list[Message]], int]
 
 @dataclass(frozen=True)
 class Ingested:
-    """`prompts` (schema.PROMPTS) in source order; `ledger` (schema.LEDGER), one row per source row.
+    """`prompts` (schema.PROMPTS) in source order; `ledger` (schema.LEDGER), one row per source row;
+    `completions` (schema.COMPLETIONS), the answers that the sources bring, in their order, where the
+    recipe's engine takes them.
 
     A ledger row's `row_id` is the task_id, or for a row that has none of its own (unreadable, not a
     prompt, a duplicate) the digest of the source's name and the row number.
@@ -41,6 +51,7 @@ class Ingested:
 
     prompts: pa.Table
     ledger: pa.Table
+    completions: pa.Table
 
 
 def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
@@ -85,7 +96,7 @@ def ingest(
     taken = _Taken(recipe, count_tokens, max_prompt_tokens)
     for config, source_rows in _deal(recipe.sources, limit):
         taken.source(config, source_rows)
-    return Ingested(taken.prompts.table(), taken.ledger.table())
+    return Ingested(taken.prompts.table(), taken.ledger.table(), taken.answers.table())
 
 
 def _deal(
@@ -117,6 +128,7 @@ class _Mapping:
     verifier_args: Mapping[str, Any]
     licence: str | None
     own_args: bool = False  # every row brings its verifier's arguments
+    own_answers: bool = False  # and its answer
 
     @property
     def needs_answer(self) -> bool:
@@ -136,13 +148,16 @@ class _Mapping:
         named.append(("columns.domain", columns.domain))
         if self.needs_answer:
             named.append(("columns.answer", columns.answer))
+        if self.own_answers:
+            named.append(("columns.completion", columns.completion))
         named.append(("columns.verifier_args", columns.verifier_args))
         named += [(f"columns.arguments.{key}", name) for key, name in columns.arguments.items()]
+        named += [("columns.json_columns", name) for name in columns.json_columns]
         named += [("columns.keep", name) for name in columns.keep]
         return [(key, column) for key, column in named if column is not None]
 
 
-def _mapping(config: SourceConfig) -> _Mapping:
+def _mapping(config: SourceConfig, *, own_answers: bool = False) -> _Mapping:
     if isinstance(config, ReasoningGymSource):
         columns = Columns(prompt="question", answer="answer", domain="domain")
         return _Mapping(columns, "reasoning_gym", {}, config.licence, own_args=True)
@@ -152,21 +167,29 @@ def _mapping(config: SourceConfig) -> _Mapping:
         raise UsageError(
             f"source {config.name!r}: verifier_args: is no plain JSON: {error}"
         ) from None
-    return _Mapping(config.columns, config.verifier, config.verifier_args, config.licence)
+    return _Mapping(
+        config.columns,
+        config.verifier,
+        config.verifier_args,
+        config.licence,
+        own_answers=own_answers,
+    )
 
 
 class _Taken:
-    """The two tables as they grow, and which task came first where."""
+    """The tables as they grow, and which task came first where."""
 
     def __init__(
         self, recipe: Recipe, count_tokens: CountTokens | None, max_prompt_tokens: int | None
     ) -> None:
-        self.prompts, self.ledger = _Growing(PROMPTS), _Growing(LEDGER)
+        self.prompts, self.ledger = Growing(PROMPTS), Growing(LEDGER)
+        self.answers = brought.Answers()
         self._recipe, self._count, self._max = recipe, count_tokens, max_prompt_tokens
         self._first: dict[str, str] = {}
+        self._own_answers = isinstance(recipe.engine, SourceEngine)
 
     def source(self, config: SourceConfig, source_rows: Iterable[SourceRow]) -> None:
-        mapping = _mapping(config)
+        mapping = _mapping(config, own_answers=self._own_answers)
         absent = dict.fromkeys(mapping.required)
         seen: dict[str, None] = {}
         for row in source_rows:
@@ -181,10 +204,11 @@ class _Taken:
         position = f"{source}[{row.index}]"
         named: str | None = None
         try:
-            prompt = self._prompt(source, mapping, row)
+            prompt, own = self._prompt(source, mapping, row)
             task = prompt["task_id"]
+            also = self.answers.take(prompt["prompt_id"], source, own) if own is not None else ""
             if task in self._first:
-                raise Drop("duplicate", f"the same as {self._first[task]}", value=task)
+                raise Drop("duplicate", f"the same as {self._first[task]}{also}", value=task)
             self._first[task], named = position, task
             self._measure(prompt)
         except Drop as drop:
@@ -208,11 +232,18 @@ class _Taken:
             }
         )
 
-    def _prompt(self, source: str, mapping: _Mapping, row: SourceRow) -> dict[str, Any]:
+    def _prompt(
+        self, source: str, mapping: _Mapping, row: SourceRow
+    ) -> tuple[dict[str, Any], str | None]:
+        """The row as a prompt, and the answer that it brings, where it brings one."""
         if row.error is not None:
             raise Drop("unreadable", row.error)
-        columns, values = mapping.columns, row.values
-        if isinstance(columns.prompt, str):
+        columns = mapping.columns
+        values = brought.with_json(row.values, columns.json_columns)
+        own: str | None = None
+        if columns.completion is not None and columns.completion == columns.prompt:
+            text, own = brought.answered(values.get(columns.completion), columns.completion)
+        elif isinstance(columns.prompt, str):
             text = values.get(columns.prompt)
         else:
             text = rows.joined(values, columns.prompt)
@@ -224,8 +255,10 @@ class _Taken:
             args = values["verifier_args"]
         else:
             args = rows.arguments(values, columns, mapping.verifier_args)
+        if mapping.own_answers and own is None and columns.completion is not None:
+            own = brought.completion(values.get(columns.completion), columns.completion)
         prompt = prompt_id(messages)
-        return {
+        found = {
             "task_id": task_id(prompt, answer, mapping.verifier, args),
             "prompt_id": prompt,
             "messages": messages,
@@ -240,6 +273,7 @@ class _Taken:
             "n_tokens": None,
             "meta": rows.meta(values, columns.keep),
         }
+        return found, own if mapping.own_answers else None
 
     def _measure(self, prompt: dict[str, Any]) -> None:
         if self._count is None:
@@ -275,27 +309,3 @@ def _no_column(source: str, missing: tuple[str, str], seen: list[str]) -> None:
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     names = rows.short(seen, 300)
     raise UsageError(f"source {source!r}: {key}: no column {column!r}{hint}; there are: {names}")
-
-
-@dataclass
-class _Growing:
-    """A table that is built batch by batch, so that long texts never overflow one Arrow array."""
-
-    schema: pa.Schema
-    _rows: list[dict[str, Any]] = field(default_factory=list)
-    _size: int = 0
-    _batches: list[pa.RecordBatch] = field(default_factory=list)
-
-    def add(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        self._size += sum(len(m["content"]) for m in row.get("messages", ()))
-        if len(self._rows) >= 8192 or self._size >= 1 << 27:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._batches.append(pa.RecordBatch.from_pylist(self._rows, schema=self.schema))
-        self._rows, self._size = [], 0
-
-    def table(self) -> pa.Table:
-        self._flush()
-        return pa.Table.from_batches(self._batches, schema=self.schema)

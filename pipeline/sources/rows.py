@@ -42,7 +42,9 @@ def conversation(value: Any, prompting: Prompting) -> Conversation:
         raise Drop("missing_prompt", "no value")
     if isinstance(value, str):
         messages = [{"role": "user", "content": _content(value, "prompt")}]
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    elif is_list(value):
+        if len(value) == 1 and is_list(value[0]):  # a list of turns, of which there is one (BFCL)
+            value = value[0]
         messages = [_message(item, at) for at, item in enumerate(value)]
         if not messages:
             raise Drop("empty_prompt", "a conversation without messages")
@@ -63,20 +65,28 @@ def conversation(value: Any, prompting: Prompting) -> Conversation:
 
 
 def joined(values: Mapping[str, Any], columns: Sequence[str]) -> str | None:
-    """The text of several columns, with blank lines between; None where all are missing or empty.
+    """The text of several columns, with blank lines between; None where all are missing or empty. A
+    list of texts counts as its lines.
 
-    Raises Drop where one holds something else than text.
+    Raises Drop where one holds something else.
     """
     parts = []
     for column in columns:
         value = values.get(column)
         if _is_missing(value):
             continue
+        if is_list(value) and all(isinstance(item, str) for item in value):
+            value = "\n".join(value)
         if not isinstance(value, str):
             raise Drop("wrong_type", f"{column} is no text", value=type(value).__name__)
         if not is_blank(value):
             parts.append(value)
     return "\n\n".join(parts) or None
+
+
+def is_list(value: Any) -> bool:
+    """Whether `value` is a list of whatever, and no text."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def _message(item: Any, at: int) -> dict[str, str]:
@@ -152,12 +162,22 @@ def arguments(
         found |= own_arguments(values.get(columns.verifier_args), columns.verifier_args)
     for name, column in columns.arguments.items():
         if not _is_missing(values.get(column)):
-            found[name] = values[column]
+            found[name] = _argument(values[column], column, columns.files.get(name))
     try:
         valid(canonical_json(plain(found)), "arguments")
     except (RecursionError, ValueError):
         raise Drop("bad_arguments", "nested too deeply or too large a number") from None
     return {name: plain(item) for name, item in found.items()}
+
+
+def _argument(value: Any, column: str, pattern: str | None) -> Any:
+    """A single argument; with a `pattern`, the file that the row names. Raises Drop: a row must not
+    lead out of the recipe's folder."""
+    if pattern is None:
+        return value
+    if not isinstance(value, str) or not value or value[0] == "." or set(value) & set("/\\\0"):
+        raise Drop("bad_arguments", f"{column}: {short(value)} is no name of a file")
+    return pattern.replace("{}", value)
 
 
 def own_arguments(value: Any, column: str) -> dict[str, Any]:

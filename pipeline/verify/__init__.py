@@ -31,6 +31,7 @@ VERIFIERS: dict[str, str] = {
     "judge": "winnow.pipeline.verify.judge:ModelJudge",
     "length": "winnow.pipeline.verify.length:Length",
     "math": "winnow.pipeline.verify.math_answer:MathAnswer",
+    "none": "winnow.pipeline.verify.unverified:Unverified",
     "patch": "winnow.pipeline.verify.patch:Patch",
     "python": "winnow.pipeline.verify.python_code:PythonCode",
     "ranked_list": "winnow.pipeline.verify.ranked_list:RankedList",

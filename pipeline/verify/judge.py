@@ -144,10 +144,11 @@ def _votes(args: JudgeArguments, replies: Sequence[Reply]) -> list[Vote]:
     if args.compare:
         pairs = zip(replies[::2], replies[1::2], strict=True)
         return [_preference(answer_first, answer_second) for answer_first, answer_second in pairs]
-    return [Vote(_side(args, reply.verdict), [reply]) for reply in replies]
+    return [Vote(side_of(args, reply.verdict), [reply]) for reply in replies]
 
 
-def _side(args: JudgeArguments, verdict: str | int | None) -> Side | None:
+def side_of(args: JudgeArguments, verdict: str | int | None) -> Side | None:
+    """What a reply says of the answer; None where it gave no verdict."""
     if verdict is None:
         return None
     if isinstance(verdict, int):

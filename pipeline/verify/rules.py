@@ -2,6 +2,8 @@
 
 from winnow.pipeline.contracts import Verdict
 
+TRUNCATED, NO_COMPLETION = UNFINISHED = ("truncated", "no_completion")  # details
+
 
 def prejudge(finish_reason: str) -> Verdict | None:
     """The verdict that the finish reason alone decides, or None where a verifier must look.
@@ -10,7 +12,7 @@ def prejudge(finish_reason: str) -> Verdict | None:
     right. Where there is no answer, there is nothing to judge.
     """
     if finish_reason == "length":
-        return Verdict.unjudged("truncated")
+        return Verdict.unjudged(TRUNCATED)
     if finish_reason == "error":
-        return Verdict.unjudged("no_completion")
+        return Verdict.unjudged(NO_COMPLETION)
     return None

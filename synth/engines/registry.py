@@ -32,6 +32,10 @@ def identity_of(config: recipe.EngineConfig) -> Identity:
             return openai.identity(config)
         case recipe.ReplayEngine():
             return Identity(config.policy, "imported")
+        case recipe.SourceEngine():
+            from winnow.synth.engines import replay
+
+            return replay.SOURCES
         case recipe.PluginEngine():
             args = digest("plugin/1", config.args)[:16]
             return Identity(f"{config.plugin}@{args}", "plugin")
@@ -51,10 +55,10 @@ async def start(config: recipe.EngineConfig) -> Engine:
             from winnow.synth.engines.openai import OpenAIEngine
 
             return OpenAIEngine(config)
-        case recipe.ReplayEngine():
+        case recipe.ReplayEngine() | recipe.SourceEngine():
             from winnow.synth.engines.replay import Recorded
 
-            return Recorded(config)
+            return Recorded(identity_of(config))
         case recipe.PluginEngine():
             return _plugin(config.plugin)(**config.args)
 

@@ -21,6 +21,7 @@ from winnow.pipeline.upkeep import IMPORTED
 from winnow.synth.sampling import PLAN_COLUMNS, Missing, Plan, Row
 
 TEMPLATE = IMPORTED
+SOURCES = Identity("source", "source")  # whose answers stand in a recipe's sources
 _BATCH = 10_000
 _COLUMNS = ("messages", "prompt", "completion", "index", "finish_reason", "n_tokens", "token_ids",
             "logprob_sum")  # fmt: skip
@@ -69,15 +70,15 @@ class Imports:
 
 
 class Recorded:
-    """An `Engine` that draws nothing: there are the imported answers, and no more."""
+    """An `Engine` that draws nothing: there are the answers that the user has, and no more."""
 
-    def __init__(self, engine: ReplayEngine) -> None:
-        self.identity = Identity(engine.policy, TEMPLATE)
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
 
     async def complete(
         self, messages: Sequence[Message], sampling: Sampling, *, seed: int, max_tokens: int
     ) -> Completion:
-        raise EngineError("replay samples nothing", permanent=True)
+        raise EngineError("this engine samples nothing", permanent=True)
 
     async def close(self) -> None:
         pass

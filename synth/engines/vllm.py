@@ -310,7 +310,7 @@ def _cpu_kv_cache_bytes(folder: ModelFolder, max_model_len: int) -> int:
     token_bytes = 2 * config.num_hidden_layers * kv_heads * head_dim * 2  # keys, values; bf16
     need = token_bytes * max_model_len
     weights = sum(f.stat().st_size for f in Path(folder.path).glob("*.safetensors"))
-    free = psutil.virtual_memory().available - 2 * weights
+    free = _available_bytes() - 2 * weights
     if free < 2 * need:
         raise WinnowError(
             f"too little memory for {folder.name}: {max(free, 0) / _GIB:.1f} GiB are free beyond its "
@@ -318,3 +318,15 @@ def _cpu_kv_cache_bytes(folder: ModelFolder, max_model_len: int) -> int:
             "engine.max_model_len or free memory"
         )
     return int(max(need, min(free // 3, 8 * _GIB)))
+
+
+def _available_bytes() -> int:
+    """Free memory where vLLM's worker may take it: it stays on one memory node, of which a machine can
+    have several, or report one that is smaller than the machine."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        from vllm.utils.cpu_resource_utils import get_memory_node_info, get_visible_memory_node
+    except ImportError:  # another release of vLLM
+        return available
+    nodes = [get_memory_node_info(node).available_memory for node in get_visible_memory_node()]
+    return min([available, *nodes])

@@ -5,12 +5,11 @@ cursor, change colours or turn the direction of reading are shown as escapes; th
 rest, runs no script, loads nothing and forbids both to itself.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from html import escape
 
 from winnow.pipeline.contracts import Verdict
+from winnow.pipeline.page import content_policy, visible
 from winnow.synth.tree.node import Node, Simulation, Tree
 
 _MARKS = {"correct": "✓", "wrong": "✗", "unjudged": "?"}
@@ -25,8 +24,7 @@ summary { cursor: pointer; } small { color: #59636e; }
 _HEAD = """\
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title><style>{style}</style></head><body>
 <h1>{title}</h1>
 """
@@ -35,7 +33,7 @@ style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'">
 def as_text(tree: Tree, *, title: str = "", width: int = 100) -> str:
     """The tree in lines of about `width` characters: each node with its step, visits and value, and
     under it the solutions that were judged from there."""
-    lines = [_shown(title)] if title else []
+    lines = [visible(title)] if title else []
     beside, children = _simulations(tree), tree.children()
     for number, _, rails, last in _walk(tree):
         node = tree.nodes[number]
@@ -47,15 +45,15 @@ def as_text(tree: Tree, *, title: str = "", width: int = 100) -> str:
             head = f"{rail}{_MARKS[simulation.verdict.verdict]} {_told(at, simulation)}"
             lines.append(_cut(head, _one_line(simulation.steps[-1].text if simulation.steps else ""),
                               width))  # fmt: skip
-    lines += [_shown(line) for line in _summary(tree)]
+    lines += [visible(line) for line in _summary(tree)]
     return "\n".join(lines) + "\n"
 
 
 def as_html(tree: Tree, *, title: str = "Search tree", question: str = "") -> str:
     """The tree as one page: nested parts that open and close without a script."""
     beside = _simulations(tree)
-    style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    parts = [_HEAD.format(title=_safe(title), style=_STYLE, hash=style)]
+    policy = content_policy([_STYLE])
+    parts = [_HEAD.format(title=_safe(title), style=_STYLE, policy=policy)]
     if question:
         parts.append(f"<pre>{_safe(question)}</pre>\n")
     parts += [f"<p><small>{_safe(line)}</small></p>\n" for line in _summary(tree)]
@@ -153,7 +151,7 @@ def _summary(tree: Tree) -> list[str]:
 
 def _cut(head: str, text: str, width: int) -> str:
     """Head and text on one line, the text no longer than what is left of `width` (at least 20)."""
-    head, text = _shown(head), _one_line(text)
+    head, text = visible(head), _one_line(text)
     room = max(width - len(head) - 2, 20)
     if len(text) > room:
         text = text[: room - 1] + "…"
@@ -161,16 +159,9 @@ def _cut(head: str, text: str, width: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _shown(" ".join(text.split()))
-
-
-def _shown(text: str) -> str:
-    """Text without characters that a terminal or a browser would act on; line ends stay."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
+    return visible(" ".join(text.split()))
 
 
 def _safe(text: str) -> str:
     """Text for the page."""
-    return escape(_shown(text))
+    return escape(visible(text))

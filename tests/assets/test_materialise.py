@@ -18,21 +18,29 @@ STAGES = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "embeddings"
           "scores", "training_set")  # fmt: skip
 
 
-def metadata_of(result: Any, stage: str) -> Any:
-    [event] = result.asset_materializations_for_node(f"tiny__{stage}")
-    return event.metadata
+SETS = ("sets/sft", "sets/rl", "sets/preference")
+
+
+def metadata_of(result: Any, name: str) -> Any:
+    """Metadata of the asset whose key ends with `name`."""
+    [event] = [e for e in result.get_asset_materialization_events() if name_of(e) == name]
+    return event.materialization.metadata
+
+
+def name_of(event: Any) -> str:
+    return "/".join(event.asset_key.path[1:])
 
 
 def data_versions(result: Any) -> dict[str, str]:
     return {
-        event.asset_key.path[1]: event.materialization.tags["dagster/data_version"]
+        name_of(event): event.materialization.tags["dagster/data_version"]
         for event in result.get_asset_materialization_events()
     }
 
 
 def test_makes_every_stage_and_passes_every_check(made: Any) -> None:
     assert made.result.success
-    assert set(data_versions(made.result)) == set(STAGES)
+    assert set(data_versions(made.result)) == {*STAGES, *SETS}
     checks = made.result.get_asset_check_evaluations()
     assert len(checks) == 20
     assert [(c.asset_key, c.check_name, c.description) for c in checks if not c.passed] == []
@@ -44,6 +52,7 @@ def test_data_versions_are_those_of_the_tables(made: Any) -> None:
     published = latest(made.home / "tiny")
     assert published is not None
     assert found.pop("training_set") == published.id
+    assert len({found.pop(name) for name in SETS}) == len(SETS)
     assert found == {stage: work.data_version(stage) for stage in found}
 
 
@@ -76,13 +85,72 @@ def test_nothing_is_stale_after_a_run_and_an_edit_makes_stale_what_it_changes(ma
     def stale(file: RecipeFile) -> set[str]:
         assets: Any = build([file], made.home).assets
         resolver = get_stale_status_resolver(made.instance, assets)
-        keys = [asset.key for asset in assets]
-        return {key.path[1] for key in keys if resolver.get_stale_causes(key)}
+        keys = [key for asset in assets for key in asset.keys]
+        return {"/".join(key.path[1:]) for key in keys if resolver.get_stale_causes(key)}
 
     [file] = read_all(made.home)
     assert stale(file) == set()
     edited = RecipeFile(file.stem, file.path, file.text.replace("k: 3", "k: 2"))
     assert stale(edited) == {"clusters", "training_set"}
+    one_set = RecipeFile(
+        file.stem,
+        file.path,
+        file.text.replace("preference: {}", "preference: {pairs_per_prompt: 3}"),
+    )
+    assert stale(one_set) == {"sets/preference", "training_set"}
+
+
+def test_one_set_is_made_anew_and_the_others_stay(
+    new_home: Callable[[], Path], materialise: Callable[..., Any]
+) -> None:
+    from winnow.assets.factory import build
+    from winnow.assets.snapshot import read_all
+
+    home = new_home()
+    recipe = home / "recipes" / "tiny.yaml"
+    with dg.DagsterInstance.ephemeral() as instance:
+        before = data_versions(materialise(home, instance))
+        recipe.write_text(recipe.read_text().replace("[0.1, 0.9]", "[0.3, 0.7]"))
+        job: Any = build(read_all(home), home).resolve_job_def("tiny_all")
+        key = dg.AssetKey(["tiny", "sets", "rl"])
+        result = job.execute_in_process(instance=instance, asset_selection=[key])
+        assert data_versions(result).keys() == {"sets/rl"}
+        assert data_versions(result)["sets/rl"] != before["sets/rl"]
+        # The new version is told beside, with its checks; it links the sets that were not asked for.
+        [record] = instance.fetch_materializations(
+            dg.AssetKey(["tiny", "training_set"]), limit=1
+        ).records
+        told = record.asset_materialization
+        [sft] = instance.fetch_materializations(
+            dg.AssetKey(["tiny", "sets", "sft"]), limit=1
+        ).records
+    published = latest(home / "tiny")
+    assert published is not None and told is not None and sft.asset_materialization is not None
+    assert told.tags is not None and sft.asset_materialization.tags is not None
+    assert told.tags["dagster/data_version"] == published.id != before["training_set"]
+    assert sft.asset_materialization.tags["dagster/data_version"] == before["sets/sft"]
+    assert metadata_of(result, "sets/rl")["dagster/row_count"].value == sum(
+        published.rows["rl"].values()
+    )
+
+
+def test_a_set_without_an_earlier_version_says_what_to_do(
+    new_home: Callable[[], Path], materialise: Callable[..., Any]
+) -> None:
+    from winnow.assets.factory import build
+    from winnow.assets.snapshot import read_all
+
+    home = new_home()
+    job: Any = build(read_all(home), home).resolve_job_def("tiny_all")
+    tables = [dg.AssetKey(["tiny", stage]) for stage in STAGES[:-1]]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[*tables, dg.AssetKey(["tiny", "sets", "rl"])],
+            raise_on_error=False,
+        )
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert "build all its sets" in failure.step_failure_data.user_failure_data.description
 
 
 def test_counts_and_columns_are_told(made: Any) -> None:

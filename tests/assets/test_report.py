@@ -95,7 +95,8 @@ def test_what_is_reported_is_not_stale(copy_of_ran: Path) -> None:
     assets: Any = build(read_all(copy_of_ran), copy_of_ran).assets
     with instance_of(copy_of_ran) as instance:
         resolver = get_stale_status_resolver(instance, assets)
-        assert [a.key for a in assets if resolver.get_status(a.key).value != "FRESH"] == []
+        keys = [key for asset in assets for key in asset.keys]
+        assert [key for key in keys if resolver.get_status(key).value != "FRESH"] == []
 
 
 def test_a_second_run_reports_only_what_is_new(copy_of_ran: Path) -> None:

@@ -7,11 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,97 +16,19 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.assets.ui import LAUNCH, STATUS, UI, serving, until
 from winnow.assets.dead_runs import close_dead_runs
 from winnow.assets.server import prepare, serve
-from winnow.assets.webserver import OnlyLocal
 from winnow.pipeline.errors import UsageError
-
-LAUNCH = """
-mutation($job: String!, $assets: [AssetKeyInput!]) {
-  launchRun(executionParams: {mode: "default", selector: {
-    repositoryLocationName: "winnow", repositoryName: "__repository__", jobName: $job,
-    assetSelection: $assets}}) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-STATUS = """
-query($run: ID!) {
-  runOrError(runId: $run) { ... on Run { status stepStats { stepKey status } } }
-}"""
-NODES = "{ assetNodes { assetKey { path } staleStatus } }"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(what: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """The first value of `what` that counts as true."""
-    latest = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < latest, "waited in vain"
-        time.sleep(0.5)
-    return value
-
-
-@dataclass
-class UI:
-    process: subprocess.Popen[str]
-    url: str
-
-    def get(self, path: str = "/server_info", **headers: str) -> int:
-        """The status of a request."""
-        request = urllib.request.Request(self.url + path, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"{self.url}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["data"]
-
-    def assets(self) -> dict[str, str]:
-        nodes = self.ask(NODES)["assetNodes"]
-        return {"/".join(node["assetKey"]["path"]): node["staleStatus"] for node in nodes}
-
-    def group(self) -> list[int]:
-        """Processes that came from this UI, itself included."""
-        import psutil
-
-        parent = psutil.Process(self.process.pid)
-        return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
+from winnow.pipeline.only_local import OnlyLocal
 
 
 @pytest.fixture
 def ui(copy_of_ran: Path, tmp_path: Path) -> Iterator[UI]:
     # A module of the user's that is called as a library of Dagster's must not be in the way.
     (tmp_path / "gql.py").write_text("raise SystemExit('not this one')")
-    port = free_port()
-    command = [sys.executable, "-m", "winnow.cli.main", "ui", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--home", str(copy_of_ran)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    told = []
-    for line in process.stdout:
-        told.append(line)
-        if line.startswith("Dagster UI: http://"):
-            break
-    try:
-        assert process.poll() is None, told
-        yield UI(process, f"http://127.0.0.1:{port}")
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(60)
+    with serving(copy_of_ran, tmp_path) as started:
+        yield started
 
 
 def test_serves_edited_recipes_pins_runs_and_leaves_nothing_behind(

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from winnow.pipeline.contracts import Untold
+from winnow.pipeline.contracts import Identity, Untold
 from winnow.pipeline.recipe import OpenAIEngine as OpenAI
-from winnow.pipeline.recipe import ReplayEngine as Replay
 from winnow.synth.engines.openai import OpenAIEngine
 from winnow.synth.engines.replay import Recorded
 from winnow.synth.temperature import (
@@ -177,7 +176,7 @@ def test_which_engines_tell() -> None:
     served = OpenAIEngine(OpenAI(type="openai", model="m", base_url="http://127.0.0.1:9/v1"))
     assert telling(served) is served
     with pytest.raises(Untold, match="teacher does not tell the most likely tokens"):
-        telling(Recorded(Replay(type="replay", policy="teacher")))
+        telling(Recorded(Identity("teacher", "imported")))
 
 
 def test_the_picture_is_a_picture() -> None:

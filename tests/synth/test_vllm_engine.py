@@ -296,3 +296,16 @@ def test_too_little_memory_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> 
     folder = resolve_model("smollm2-135m-instruct")
     with pytest.raises(WinnowError, match="too little memory"):
         engines._cpu_kv_cache_bytes(folder, 8192)
+
+
+def test_the_cache_fits_the_smallest_memory_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM's worker stays on one memory node, which can have less than the machine."""
+    from vllm.utils import cpu_resource_utils as memory
+
+    assert 0 < engines._available_bytes() <= psutil.virtual_memory().available
+    gib = 2**30
+    small = memory.MemoryNodeInfo(total_memory=4 * gib, available_memory=3 * gib)
+    monkeypatch.setattr(memory, "get_memory_node_info", lambda node: small)
+    assert engines._available_bytes() == 3 * gib
+    folder = resolve_model("smollm2-135m-instruct")
+    assert engines._cpu_kv_cache_bytes(folder, CONTEXT) <= gib

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from winnow.pipeline.page import visible
+
 RecipePath = Annotated[
     Path, typer.Argument(help="The recipe, a YAML file.", show_default=False, metavar="RECIPE")
 ]
@@ -72,10 +74,7 @@ def console() -> Any:
 
 def plain(text: object) -> str:
     """Text that cannot move the cursor or change colours: control characters are made visible."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
-        for c in str(text)
-    )
+    return visible(str(text))
 
 
 def short(text: object, width: int = 100) -> str:

@@ -1,5 +1,6 @@
 """`winnow versions`, `winnow diff` and `winnow why`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,17 +48,33 @@ def versions(
             f"{name} " + " + ".join(f"{n} {s}" for s, n in sorted(splits.items(), reverse=True))
             for name, splits in sorted(version.rows.items())
         )
+        rows += f"; views: {', '.join(sorted(version.views))}" if version.views else ""
         mark = "latest" if newest and newest.id == version.id else ""
         table.add_row(version.ref, version.created or "", version.problem or rows, mark)
     console().print(table)
 
 
-def diff(a: _Version, b: _Version, home: Home = DEFAULT_HOME, limit: _Rows = 10) -> None:
+def diff(
+    a: _Version,
+    b: _Version,
+    home: Home = DEFAULT_HOME,
+    limit: _Rows = 10,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page instead, with the rows side by side.", show_default=False),
+    ] = None,
+) -> None:
     """Which rows came and went from version A to version B, and why."""
     from winnow.pipeline.publish.diff import diff as compare
     from winnow.pipeline.publish.version import resolve
 
-    _print_diff(compare(resolve(a, home), resolve(b, home), limit=limit))
+    found = compare(resolve(a, home), resolve(b, home), limit=limit)
+    if html is None:
+        _print_diff(found)
+        return
+    from winnow.pipeline.publish.report import write_diff
+
+    typer.echo(plain(write_diff(found, html)))
 
 
 def why(

@@ -8,11 +8,17 @@ import typer
 from typer.exceptions import TyperException
 
 from winnow.cli import (
+    browse,
     build,
     clean,
     compare,
+    export,
     features,
+    init,
     inspect,
+    report,
+    keys,
+    push,
     rollouts,
     run,
     select,
@@ -36,16 +42,23 @@ app = typer.Typer(
     A recipe (one YAML file) says where prompts come from, which model answers them, how answers are
     checked, and which rows make a set. Try:
 
+    - `winnow init FILE` — a first recipe for your own rows
     - `winnow check data/recipes/quickstart.yaml` — what a run would do, before anything is spent
     - `winnow run data/recipes/quickstart.yaml` — do it; what exists already is not done again
     - `winnow why ROW_ID` — the whole life of one row, kept or dropped
     """,
 )
 
+init.register(app)
 run.register(app)
 build.register(app)
 rollouts.register(app)
 inspect.register(app)
+browse.register(app)
+report.register(app)
+export.register(app)
+push.register(app)
+keys.register(app)
 verify.register(app)
 clean.register(app)
 features.register(app)

@@ -29,9 +29,11 @@ def run(ctx: Context, on_stage: Callable[[StageResult], None] = lambda result: N
     """Materialise what is missing, and publish. One run of a recipe at a time: a second one waits."""
     with locked(ctx.workspace.run_lock, on_wait=ctx.waits):
         results: list[StageResult] = []
-        for stage in STAGES.values():
+        for name, stage in STAGES.items():
             results.append(stage(ctx))
             on_stage(results[-1])
+            if name == "prompts":  # what a set lacks that no stage makes shows before the spending
+                training_set.check_searched(ctx)
         costs = {result.stage: dict(result.cost) for result in results if not result.skipped}
         published, version = training_set.run(ctx, costs=costs)
         results.append(published)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from winnow.pipeline.contracts import Engine
 from winnow.pipeline.progress import Step
-from winnow.pipeline.recipe import ReplayEngine
+from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify.judging import Judge, Tasks
 from winnow.pipeline.verify.worker_pool import VerifierPool
@@ -45,7 +45,7 @@ async def drawing(
     """The recipe's engine and all that stands around it, for the length of the block. `known`: names
     of the verdicts that exist."""
     policy = registry.identity_of(ctx.recipe.engine).policy
-    if not isinstance(ctx.recipe.engine, ReplayEngine):
+    if not isinstance(ctx.recipe.engine, WITHOUT_SAMPLING):
         ctx.progress.note(f"starting the engine ({policy})")
     engine: Engine = await registry.start(ctx.recipe.engine)
     try:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from winnow.pipeline import schema
 from winnow.pipeline.features import stored
-from winnow.pipeline.features.embedding import SentenceTransformerEmbedder
+from winnow.pipeline.features.embedding import PROMPT_FORM, SentenceTransformerEmbedder, prompt_text
 from winnow.pipeline.models import ModelFolder, resolve_embedder
-from winnow.pipeline.names import Message, canonical_json
 from winnow.pipeline.progress import Step
 from winnow.pipeline.store.store import Store
 from winnow.stages.base import Context, StageResult, fingerprint, timed
@@ -18,14 +17,9 @@ from winnow.stages.base import Context, StageResult, fingerprint, timed
 VERSION = "1"
 
 
-def text_of(messages: Sequence[Message]) -> str:
-    """What is embedded: all but the system prompt, which says nothing about this row."""
-    return "\n\n".join(m["content"] for m in messages if m["role"] != "system")
-
-
 def _kind(ctx: Context) -> stored.Kind:
     model = resolve_embedder(ctx.recipe.embedding.model).identity
-    return stored.Kind(("embedding",), model, canonical_json({"text": "messages without system"}))
+    return stored.Kind(("embedding",), model, PROMPT_FORM)
 
 
 def mark(ctx: Context) -> str:
@@ -51,7 +45,7 @@ def run(ctx: Context) -> StageResult:
             texts = dict(
                 zip(
                     prompts["prompt_id"].to_pylist(),
-                    map(text_of, prompts["messages"].to_pylist()),
+                    map(prompt_text, prompts["messages"].to_pylist()),
                     strict=True,
                 )
             )

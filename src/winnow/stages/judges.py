@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from winnow.pipeline.contracts import Engine
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.recipe import EngineConfig, ReplayEngine
+from winnow.pipeline.recipe import EngineConfig
+from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.verify.judging import Tasks
 from winnow.stages.base import Context
 from winnow.synth.engines import registry
@@ -47,9 +48,10 @@ async def judging_engine(
 
 
 def _config(ctx: Context) -> EngineConfig:
-    if ctx.recipe.judge is None and isinstance(ctx.recipe.engine, ReplayEngine):
+    engine = ctx.recipe.engine
+    if ctx.recipe.judge is None and isinstance(engine, WITHOUT_SAMPLING):
         raise UsageError(
-            "judge: a verifier asks a model, and engine replay has none; name one in the recipe's "
-            "section `judge`"
+            f"judge: a verifier asks a model, and engine {engine.type} has none; name one in the "
+            "recipe's section `judge`"
         )
-    return ctx.recipe.judge or ctx.recipe.engine
+    return ctx.recipe.judge or engine

@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from winnow.pipeline.recipe import VLLMEngine
+from winnow.pipeline.errors import UsageError
+from winnow.pipeline.recipe import SourceEngine, VLLMEngine
+from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.workspace import Workspace
-from winnow.stages import adaptive_rollouts, prompts, rollouts
+from winnow.stages import adaptive_rollouts, prompts, rollouts, training_set
 from winnow.stages.base import Context, StageResult
 
 
 @dataclass(frozen=True)
 class Plan:
     """Rows, answers and tokens of a run. Tokens are an estimate: `tokens_basis` says from what.
-    `adaptive`: stop rules or a budget decide how many answers there will be, at most these."""
+    `adaptive`: stop rules or a budget decide how many answers there will be, at most these; `drawn`:
+    whether the engine draws any, or the user brings them; `lacking`: what a set asks for that another
+    command makes."""
 
     source_rows: int
     prompts: int
@@ -30,20 +34,29 @@ class Plan:
     tokens_basis: str
     sets: tuple[str, ...]
     adaptive: bool = False
+    drawn: bool = True
+    lacking: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), for people."""
         most = "at most " if self.adaptive else ""
+        answers = f"{most}{self.answers:,}: {self.stored:,} stored, {most}{self.missing:,} to draw"
+        tokens = [
+            ("prompt tokens to read", f"about {self.prompt_tokens:,}"),
+            ("answer tokens to draw", f"about {self.answer_tokens:,} ({self.tokens_basis})"),
+            ("at most", f"{self.answer_tokens_at_most:,}"),
+        ]
+        if not self.drawn:
+            answers, tokens = f"{answers} (nothing is sampled)", []
         return [
             ("source rows", f"{self.source_rows:,}"),
             ("prompts", f"{self.prompts:,} ({self.source_rows - self.prompts:,} rows dropped)"),
             ("policy", self.policy),
-            ("answers", f"{most}{self.answers:,}: {self.stored:,} stored, {most}{self.missing:,} to draw"),
-            ("prompt tokens to read", f"about {self.prompt_tokens:,}"),
-            ("answer tokens to draw", f"about {self.answer_tokens:,} ({self.tokens_basis})"),
-            ("at most", f"{self.answer_tokens_at_most:,}"),
+            ("answers", answers),
+            *tokens,
             ("sets", ", ".join(self.sets)),
-        ]  # fmt: skip
+            *([("before the run", self.lacking)] if self.lacking else []),
+        ]
 
 
 def plan(ctx: Context) -> Plan:
@@ -65,7 +78,9 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
     drops = Counter(row["rule"] for row in ledger if row["decision"] != "kept")
     table = work.read("prompts", ["prompt_id", "n_tokens"])
     ids = sorted(set(table["prompt_id"].to_pylist()))
-    todo = rollouts.plan_of(ctx, ids)
+    # What the sources bring stands in the tables that were just made.
+    brings = isinstance(recipe.engine, SourceEngine)
+    todo = rollouts.plan_of(replace(ctx, workspace=work) if brings else ctx, ids)
     missing = todo.n_missing
     if recipe.sampling.adaptive:
         adaptive_rollouts.director_of(ctx, [])  # parameters that make no sense must show here
@@ -87,7 +102,17 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
         tokens_basis=basis,
         sets=tuple(recipe.sets),
         adaptive=recipe.sampling.adaptive,
+        drawn=not isinstance(recipe.engine, WITHOUT_SAMPLING),
+        lacking=_lacking(ctx),
     )
+
+
+def _lacking(ctx: Context) -> str:
+    try:
+        training_set.check_searched(ctx)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _answer_length(ctx: Context) -> tuple[float, str]:

@@ -12,7 +12,7 @@ from winnow.pipeline.clean import cleaning
 from winnow.pipeline.contracts import Embedder
 from winnow.pipeline.models import resolve_embedder, resolve_model
 from winnow.pipeline.names import Message
-from winnow.pipeline.recipe import VLLMEngine
+from winnow.pipeline.recipe import Recipe, SourceEngine, VLLMEngine
 from winnow.pipeline.schema import LEDGER
 from winnow.pipeline.sources.ingest import STAGE, check_sources, ingest
 from winnow.pipeline.tokens import counter
@@ -21,6 +21,11 @@ from winnow.stages.base import Context, StageResult, fingerprint, timed
 
 VERSION = "2"
 TABLES = ("prompts", "prompts_ledger", "decontamination")
+
+
+def tables_of(recipe: Recipe) -> tuple[str, ...]:
+    """What is written: with the answers that the sources bring, where the engine takes them."""
+    return (*TABLES, "completions") if isinstance(recipe.engine, SourceEngine) else TABLES
 
 
 def _tokens(
@@ -51,18 +56,20 @@ def mark(ctx: Context) -> str:
             "longest": longest,
             "clean": recipes.dump(recipe.clean),
             "evaluation_files": cleaning.contents(recipe.clean),
+            **({"engine": "source"} if isinstance(recipe.engine, SourceEngine) else {}),
         },
     )
 
 
 def run(ctx: Context) -> StageResult:
-    """Write `prompts`, `prompts_ledger` and `decontamination`."""
+    """Write `prompts`, `prompts_ledger`, `decontamination` and, where the sources answer,
+    `completions`."""
     recipe = ctx.recipe
     check_sources(recipe, verifier_names())
     count_tokens, longest, _ = _tokens(ctx)
     mark_now = mark(ctx)
     with timed() as clock:
-        skipped = all(ctx.workspace.holds(name, mark_now) for name in TABLES)
+        skipped = all(ctx.workspace.holds(name, mark_now) for name in tables_of(recipe))
         if not skipped:
             found = ingest(
                 recipe, count_tokens=count_tokens, max_prompt_tokens=longest, limit=ctx.limit
@@ -75,6 +82,8 @@ def run(ctx: Context) -> StageResult:
                 progress=ctx.progress,
             )
             ledger = _amended(found.ledger, cleaned.dropped)
+            if "completions" in tables_of(recipe):
+                ctx.workspace.write("completions", found.completions, mark_now)
             ctx.workspace.write("decontamination", cleaned.hits, mark_now)
             ctx.workspace.write("prompts_ledger", ledger.sort_by("row_id"), mark_now)
             ctx.workspace.write("prompts", cleaned.prompts.sort_by("task_id"), mark_now)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from winnow.pipeline.recipe import ReplayEngine, dump
+from winnow.pipeline.recipe import ReplayEngine, SourceEngine, dump
 from winnow.pipeline.store.store import Store
-from winnow.stages import adaptive_rollouts
+from winnow.stages import adaptive_rollouts, source_answers
 from winnow.stages.base import Context, StageResult, fingerprint, run_async, timed
 from winnow.stages.drawing import Meter, drawing, interruptible, messages_of, reuse
 from winnow.stages.judges import tasks_of
@@ -46,16 +46,21 @@ def run(ctx: Context) -> StageResult:
     if not ctx.retry_errors and ctx.workspace.holds("rollouts", mark_now):
         return _result(ctx, skipped=True)
     adaptive = ctx.recipe.sampling.adaptive
+    from_sources = isinstance(ctx.recipe.engine, SourceEngine)
     meter = Meter(ctx, prompts, "prompts" if adaptive else "answers")
     with timed() as clock:
         ids = sorted(set(prompts["prompt_id"].to_pylist()))
-        ctx.workspace.note_target(target.name)  # garbage collection spares what is drawn for it
+        # Garbage collection spares what is drawn for this target.
+        ctx.workspace.note_target(source_answers.TARGET if from_sources else target.name)
         if adaptive:
             table, open_ends, ended = adaptive_rollouts.fill(ctx, prompts, ids, target, meter)
             ctx.workspace.write("sampled", ended, mark_now)
             reasons = _reasons(ended)
         else:
-            table, open_ends = _fill(ctx, prompts, ids, target, meter)
+            if from_sources:
+                table, open_ends = source_answers.fill(ctx, ids, target.n), False
+            else:
+                table, open_ends = _fill(ctx, prompts, ids, target, meter)
             reasons = {}
             ctx.workspace.table_path("sampled").unlink(missing_ok=True)
         # A failure that another try may mend must not make the next run skip this stage.
@@ -117,6 +122,8 @@ def _plan(
     settle: bool = False,
     retry: bool = False,
 ) -> sampling.Plan:
+    if isinstance(ctx.recipe.engine, SourceEngine):
+        return source_answers.plan(ctx, ids, target.n)
     if isinstance(ctx.recipe.engine, ReplayEngine):
         return replay.plan(ids, replay.stored_rows(store, ids, ctx.recipe.engine), target.n)
     stored = sampling.stored_rows(store, ids, target)
@@ -137,8 +144,10 @@ def _stopping(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _imports(ctx: Context) -> int:
-    """Imported rollouts can change without the recipe changing."""
+def _imports(ctx: Context) -> int | str:
+    """Imported rollouts can change without the recipe changing, and those of the sources."""
+    if isinstance(ctx.recipe.engine, SourceEngine):
+        return ctx.workspace.data_version("completions")
     if not isinstance(ctx.recipe.engine, ReplayEngine):
         return 0
     with ctx.workspace.rollouts() as store:

@@ -1,4 +1,4 @@
-"""Stage 6: UDS over the correct answers, from stored signals of one forward pass each."""
+"""Stage 6: UDS over the answers that the sets can take, from stored signals of one forward pass each."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,13 @@ def mark(ctx: Context) -> str:
             "model": folder.identity if folder else "none",
             "uds": recipes.dump(ctx.recipe.uds),
             "seed": ctx.recipe.seed,
+            "scored": list(asked_verdicts(ctx.recipe)),
         },
     )
 
 
 def run(ctx: Context) -> StageResult:
-    """Write `scores`: one row per correct answer. Empty where no set asks for UDS."""
+    """Write `scores`: one row per answer that a set with `uds` can take. Empty where none asks."""
     work = ctx.workspace
     folder = scoring_model(ctx)
     mark_now = mark(ctx)
@@ -64,9 +65,15 @@ def run(ctx: Context) -> StageResult:
     )
 
 
+def asked_verdicts(recipe: recipes.Recipe) -> tuple[str, ...]:
+    """The verdicts of the answers that are scored: all that some set with `uds` takes."""
+    sets = [each for each in recipe.sets.values() if isinstance(each, SFTSet) and each.uds]
+    return tuple(sorted({verdict for each in sets for verdict in each.accepted}))
+
+
 def scoring_model(ctx: Context) -> ModelFolder | None:
     """The model whose logits UDS reads; None where no set asks for UDS."""
-    if not any(isinstance(s, SFTSet) and s.uds for s in ctx.recipe.sets.values()):
+    if not asked_verdicts(ctx.recipe):
         return None
     engine = ctx.recipe.engine
     if ctx.recipe.uds.model is None and isinstance(engine, VLLMEngine):
@@ -155,17 +162,21 @@ def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
 
 
 def _candidates(ctx: Context) -> dict[str, dict[str, Any]]:
-    """Correct answers by rollout id, with their prompt's messages."""
+    """The answers to score by rollout id, with their prompt's messages. An answer that is judged for
+    several tasks stands for one that it is right for, if there is one."""
+    from winnow.selectors.set_rules import accepted
+
     work = ctx.workspace
-    verdicts = _frame(work.read("verdicts", ["rollout_id", "task_id", "verdict"]))
+    verdicts = _frame(work.read("verdicts", ["rollout_id", "task_id", "verdict", "detail"]))
     rollouts = _frame(work.read("rollouts", ["rollout_id", "prompt_id", "completion", "token_ids"]))
     prompts = _frame(work.read("prompts", ["prompt_id", "messages"])).unique("prompt_id")
-    correct = (
-        verdicts.filter(pl.col("verdict") == "correct")
-        .group_by("rollout_id")
-        .agg(pl.col("task_id").min())
+    wanted = (
+        verdicts.filter(accepted(asked_verdicts(ctx.recipe)))
+        .sort(pl.col("verdict") != "correct", "task_id")
+        .unique("rollout_id", keep="first", maintain_order=True)
+        .select("rollout_id", "task_id")
     )
-    rows = correct.join(rollouts, on="rollout_id").join(prompts, on="prompt_id")
+    rows = wanted.join(rollouts, on="rollout_id").join(prompts, on="prompt_id")
     return {row["rollout_id"]: row for row in rows.iter_rows(named=True)}
 
 

@@ -19,7 +19,8 @@ from winnow.pipeline.features import stored
 from winnow.pipeline.models import ModelFolder, resolve_model
 from winnow.pipeline.names import Message, canonical_json
 from winnow.pipeline.progress import Step
-from winnow.pipeline.recipe import ReplayEngine, VLLMEngine
+from winnow.pipeline.recipe import VLLMEngine
+from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.stages import prompts as prompts_stage
 from winnow.stages.base import Context, run_async
@@ -71,8 +72,10 @@ def measure(
 def _weights(ctx: Context, model: str | None, top_k: int | None) -> ModelFolder | None:
     """Whose logits are read; None: nobody's, the engine is asked."""
     engine = ctx.recipe.engine
-    if isinstance(engine, ReplayEngine):
-        raise UsageError("engine.type replay samples nothing, so that it has no temperature")
+    if isinstance(engine, WITHOUT_SAMPLING):
+        raise UsageError(
+            f"engine.type {engine.type} samples nothing, so that it has no temperature"
+        )
     if model is not None and top_k is not None:
         raise UsageError("--model reads the full vocabulary, --top-k asks the engine: name one")
     if model is not None:

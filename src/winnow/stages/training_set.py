@@ -14,19 +14,22 @@ from winnow.pipeline.publish import manifest as manifests
 from winnow.pipeline.publish.holdout import group_holdout
 from winnow.pipeline.publish.version import Version, open_version
 from winnow.pipeline.publish.writer import publish
+from winnow.pipeline.recipe import RLSet
 from winnow.stages import (
     audit,
+    card_facts,
     clusters,
     difficulty,
     embeddings,
     prompts,
     rollouts,
     scores,
+    set_signals,
     verdicts,
 )
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "1"
+VERSION = "2"
 # The stages before this one, in running order: each has a `run` and a `mark`.
 BEFORE = {
     "prompts": prompts,
@@ -56,19 +59,20 @@ def run(
     Raises UsageError where a stage's table was made from another state of the recipe or its sources:
     a manifest must not claim what its rows are not.
     """
-    work = ctx.workspace
+    check_searched(ctx)
     old = stale(ctx)
     if old:
         raise UsageError(
             f"the tables of {', '.join(old)} were not made from this recipe as it is now (or with "
             "another --limit); `winnow run` brings them up to date"
         )
+    further = set_signals.gather(ctx)
     mark = fingerprint(
         ctx,
         "training_set",
         f"{VERSION}/{winnow.__version__}",
         {
-            "inputs": {stage: work.data_version(stage) for stage in INPUTS},
+            "inputs": {**_inputs(ctx), **further.versions},
             "recipe": recipes.dump(ctx.recipe),
             "only": sorted(only) if only is not None else "all",
         },
@@ -77,7 +81,7 @@ def run(
         version = _standing(ctx, mark)
         skipped = version is not None
         if version is None:
-            version = _publish(ctx, mark, only, costs or {})
+            version = _publish(ctx, mark, only, costs or {}, further)
     counts = {
         f"{name}/{split}": rows
         for name, splits in sorted(version.rows.items())
@@ -99,6 +103,26 @@ def stale(ctx: Context) -> list[str]:
     return found
 
 
+def check_searched(ctx: Context) -> None:
+    """Raises UsageError where a set asks for tree searches and there are none of this recipe as it is
+    now; the stage `prompts` must have run."""
+    set_signals.check(ctx, has_run=False)
+    if _asks_for_trees(ctx):
+        from winnow.stages import trees
+
+        trees.recorded(ctx)
+
+
+def _asks_for_trees(ctx: Context) -> bool:
+    return any(isinstance(each, RLSet) and each.mcts for each in ctx.recipe.sets.values())
+
+
+def _inputs(ctx: Context) -> dict[str, str]:
+    """Data versions of the tables that the sets are chosen from."""
+    read = (*INPUTS, "trees") if _asks_for_trees(ctx) else INPUTS
+    return {stage: ctx.workspace.data_version(stage) for stage in read}
+
+
 def _standing(ctx: Context, mark: str) -> Version | None:
     """The version that was published from just this, where it is still there."""
     if not ctx.workspace.holds("published", mark):
@@ -117,15 +141,25 @@ def _last(ctx: Context) -> Version | None:
 
 
 def _publish(
-    ctx: Context, mark: str, only: Collection[str] | None, costs: Mapping[str, Any]
+    ctx: Context,
+    mark: str,
+    only: Collection[str] | None,
+    costs: Mapping[str, Any],
+    further: set_signals.Further,
 ) -> Version:
-    from winnow.selectors.training_sets import Signals, choose
+    from winnow.selectors.sets.choose import choose
+    from winnow.selectors.sets.signals import ROLLOUT_COLUMNS, Signals
 
     work, recipe = ctx.workspace, ctx.recipe
     folder = work.home / recipe.dataset
     reuse = _reused(ctx, only)
-    columns = {"rollouts": ["rollout_id", "completion", "logprob_sum", "n_tokens"]}
-    signals = Signals(**{name: work.read(name, columns.get(name)) for name in SIGNALS})
+    columns = {"rollouts": list(ROLLOUT_COLUMNS)}
+    trees = work.read("trees") if _asks_for_trees(ctx) else None
+    signals = Signals(
+        **{name: work.read(name, columns.get(name)) for name in SIGNALS},
+        trees=trees,
+        **further.signals,
+    )
     held_out = group_holdout(
         signals.prompts["template_id"].to_pylist(), recipe.holdout, recipe.seed
     )
@@ -141,10 +175,12 @@ def _publish(
     version = publish(
         folder,
         sets,
-        manifest=_manifest(ctx, signals.prompts, signals.difficulty),
+        manifest=_manifest(ctx, signals.prompts, signals.difficulty, further),
         ledger=ledger,
         run={"costs": dict(costs), "recipe_name": work.name},
         reuse=reuse,
+        views=recipe.views(),
+        pictures=card_facts.draw(ctx, signals.difficulty),
     )
     work.write("ledger", version.ledger(), mark)
     rows = [
@@ -191,7 +227,9 @@ def _policy(ctx: Context) -> str:
     return ", ".join(sorted(found)) or rollouts.target_of(ctx).identity.policy
 
 
-def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str, Any]:
+def _manifest(
+    ctx: Context, prompts: pa.Table, difficulty: pa.Table, further: set_signals.Further
+) -> dict[str, Any]:
     work, recipe = ctx.workspace, ctx.recipe
     scorer = scores.scoring_model(ctx)
     models = {
@@ -207,7 +245,7 @@ def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str
         code_version=winnow.__version__,
         models=models,
         verifiers=sorted(set(verdicts["verifier"].to_pylist())),
-        inputs={stage: work.data_version(stage) for stage in INPUTS},
+        inputs={**_inputs(ctx), **further.versions},
         counts={
             "source rows": work.num_rows("prompts_ledger"),
             "prompts": prompts.num_rows,
@@ -215,9 +253,10 @@ def _manifest(ctx: Context, prompts: pa.Table, difficulty: pa.Table) -> dict[str
             "judged correct": found.count("correct"),
             "judged wrong": found.count("wrong"),
             "unjudged": found.count("unjudged"),
-            "correct answers scored": work.num_rows("scores"),
+            "answers scored": work.num_rows("scores"),
         },
         prompts_by_source={name: sources.count(name) for name in sorted(set(sources))},
         pass_rates=difficulty["pass_rate"].to_pylist(),
         decontamination=work.read("decontamination").to_pylist(),
+        **card_facts.describe(ctx, prompts, difficulty),
     )

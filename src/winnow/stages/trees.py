@@ -139,7 +139,38 @@ def stored_trees(
 def note(ctx: Context, recipe: str, options: TreeOptions) -> None:
     """Remember what trees are searched for, so that they can be looked at later."""
     what = {"recipe": recipe, "options": asdict(options)}
-    ctx.workspace.table_path(_NOTE).with_suffix(".json").write_text(json.dumps(what))
+    _note_path(ctx.workspace).write_text(json.dumps(what))
+
+
+def recorded(ctx: Context) -> pa.Table:
+    """The table `trees` of the last search, for whoever chooses by it.
+
+    Raises UsageError where there is none, or it was made from another state of the recipe or its
+    prompts: it would speak of other answers.
+    """
+    stamps, path = ctx.workspace.stamps("trees"), _note_path(ctx.workspace)
+    if stamps is None or not path.is_file():
+        raise UsageError(
+            f"sets: mcts: no tree of the recipe {ctx.workspace.name} was searched yet; `winnow mcts "
+            "RECIPE` does, and this run then goes on"
+        )
+    options = _options(json.loads(path.read_text())["options"])
+    if stamps[0].removesuffix("/incomplete") != mark(ctx, options):
+        raise UsageError(
+            "sets: mcts: the trees were not searched for this recipe and its prompts as they are now "
+            "(or with another --limit); `winnow mcts RECIPE` brings them up to date"
+        )
+    return ctx.workspace.read("trees")
+
+
+def _note_path(workspace: Workspace) -> Path:
+    return workspace.table_path(_NOTE).with_suffix(".json")
+
+
+def _options(said: Mapping[str, Any]) -> TreeOptions:
+    sampling = {**said["sampling"], "stop": tuple(said["sampling"]["stop"])}
+    parts = {"search": mcts.MctsOptions(**said["search"]), "sampling": Sampling(**sampling)}
+    return TreeOptions(**{**said, **parts})
 
 
 def drawn_trees(home: Path, prompt_id: str) -> Iterator[tuple[str, str, mcts.Mcts]]:
@@ -147,15 +178,7 @@ def drawn_trees(home: Path, prompt_id: str) -> Iterator[tuple[str, str, mcts.Mct
     that has searched some in `home`. Raises UsageError where several prompts begin so."""
     for path in sorted((home / ".stages").glob(f"*/{_NOTE}.json")):
         said = json.loads(path.read_text())
-        options = said["options"]
-        options["sampling"]["stop"] = tuple(options["sampling"]["stop"])
-        given = TreeOptions(
-            **{
-                **options,
-                "search": mcts.MctsOptions(**options["search"]),
-                "sampling": Sampling(**options["sampling"]),
-            }
-        )
+        given = _options(said["options"])
         workspace = Workspace(home, path.parent.name)
         ctx = Context(recipes.parse(said["recipe"], str(path)), workspace)
         messages = {

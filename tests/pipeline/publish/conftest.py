@@ -64,6 +64,7 @@ def sft_rows(numbers: range, answer: str = "answer") -> pa.Table:
                 "messages": messages(f"Question {n} € \n'x'", f"{answer} {n}"),
                 "weight": 1.0,
                 "rollout_id": f"rollout-{n}",
+                "verdict": "correct",
                 "score": None if n % 4 == 0 else n / 10,
                 **origin(n),
             }
@@ -98,6 +99,7 @@ def preference_rows(numbers: range) -> pa.Table:
                 "prompt": messages(f"Question {n}"),
                 "chosen": messages("", f"right {n}")[1:],
                 "rejected": messages("", f"wrong {n}")[1:],
+                "contrast": "correctness",
                 "chosen_rollout_id": f"rollout-{n}",
                 "rejected_rollout_id": f"rollout-{n}-wrong",
                 **origin(n),

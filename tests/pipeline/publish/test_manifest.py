@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
@@ -25,16 +26,19 @@ def test_what_a_manifest_says(manifest: Manifest, recipe_text: str) -> None:
     built = manifest()
     assert set(built) == {
         "schema", "dataset", "recipe", "code_version", "libraries", "models", "verifiers", "seeds",
-        "inputs", "counts", "sources", "pass_rates", "decontamination",
+        "inputs", "counts", "sources", "pass_rates", "decontamination", "languages", "clusters",
+        "facts",
     }  # fmt: skip
     assert built["seeds"] == {"seed": 3, "sources[leg_counting].seed": 5}
     assert built["sources"] == [
-        {"name": "leg_counting", "licence": "apache-2.0", "prompts": 20},
-        {"name": "file", "licence": "mit", "prompts": 16},
+        {"name": "leg_counting", "licence": "apache-2.0", "hub_id": None, "prompts": 20},
+        {"name": "file", "licence": "mit", "hub_id": None, "prompts": 16},
     ]
     assert built["counts"] == [{"name": "rows in", "rows": 40}, {"name": "sampled", "rows": 36}]
     assert built["verifiers"] == ["math@1", "reasoning_gym@1"]
-    assert built["libraries"] == {"pyarrow": pa.__version__}
+    assert built["libraries"] == {
+        "pyarrow": pa.__version__, "matplotlib": version("matplotlib"), "pillow": version("pillow")
+    }  # fmt: skip
     # The recipe in it is the recipe: it gives the same run again.
     again = recipe.parse(json.dumps(built["recipe"]))
     assert again == recipe.parse(recipe_text)
@@ -113,6 +117,14 @@ def test_made_with_depends_on_what_a_set_depends_on(manifest: Manifest, recipe_t
         made(verifiers=["math@2"]),
     ]
     assert len({base, *other}) == 8
+
+
+def test_no_row_depends_on_what_pictures_are_drawn_with(manifest: Manifest) -> None:
+    built = manifest()
+    other = {**built, "libraries": {**built["libraries"], "matplotlib": "0"}}
+    assert manifests.made_with(other, "rl") == manifests.made_with(built, "rl")
+    other = {**built, "libraries": {**built["libraries"], "pyarrow": "0"}}
+    assert manifests.made_with(other, "rl") != manifests.made_with(built, "rl")
 
 
 def test_flatten_names_list_members() -> None:

@@ -15,7 +15,7 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, prompt_id, task_id
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.schema import LEDGER, PROMPTS
-from winnow.pipeline.sources import ingest as ingest_module
+from winnow.pipeline.sources.growing import Growing
 from winnow.pipeline.sources.ingest import Ingested, check_sources, ingest
 from winnow.pipeline.sources.rows import Drop, answer
 
@@ -413,7 +413,7 @@ def test_the_same_rows_in_any_format_have_the_same_names(tmp_path: Path) -> None
 
 
 def test_tables_that_grow_over_many_batches() -> None:
-    growing = ingest_module._Growing(pa.schema([("n", pa.int64())]))
+    growing = Growing(pa.schema([("n", pa.int64())]))
     for n in range(20_000):
         growing.add({"n": n})
     assert growing.table().column("n").to_pylist() == list(range(20_000))

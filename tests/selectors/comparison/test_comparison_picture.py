@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.histogram import bins
 from winnow.selectors.comparison import picture
-from winnow.selectors.comparison.picture import DPI, Picture, bins, colours, draw, literal
+from winnow.selectors.comparison.picture import DPI, Picture, colours, draw, literal
 from winnow.selectors.comparison.runs import Contender, Run
 from winnow.selectors.comparison.tables import Comparison, compare
 from winnow.selectors.comparison.traits import Traits

@@ -1,0 +1,180 @@
+"""Full-text search in DuckDB: an inverted index in memory, and BM25 over it.
+
+DuckDB's own extension `fts` does the same with the same kind of tables, but has to be downloaded for
+each version of DuckDB; this needs nothing. A token is a run of letters and digits, in lower case and
+without accents. Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and
+Beyond", 2009) with k1 = 1.2, b = 0.75, and an inverse document frequency that is never negative.
+"""
+
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.pipeline.publish.browse.catalogue import Catalogue, Part
+from winnow.pipeline.publish.browse.database import Database, marks
+from winnow.pipeline.publish.browse.rows import prose
+
+K1, B = 1.2, 0.75
+_BATCH = 4_096  # rows read at a time
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that was found, in part number `part`; `score` is larger for a better one."""
+
+    part: int
+    id: str
+    score: float | None = None
+
+
+class Words:
+    """The index. `start` builds it beside whatever else goes on; `ready` is set when it can be asked,
+    and `problem` says what kept it from being built."""
+
+    def __init__(self, db: Database, catalogue: Catalogue) -> None:
+        self._db, self._catalogue = db, catalogue
+        self.ready = threading.Event()
+        self.done, self.total = 0, sum(part.rows for part in catalogue.parts)
+        self.problem: str | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._build, name="word index", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the building up, and wait until it has ended."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tokens(self, text: str) -> list[str]:
+        """The different tokens of a text, in their order."""
+        found = self._db.rows(f"SELECT {_tokens('?::VARCHAR')} AS tokens", [text])[0]["tokens"]
+        return list(dict.fromkeys(found))
+
+    def search(
+        self, text: str, parts: Collection[int], limit: int, offset: int
+    ) -> tuple[list[Hit], int]:
+        """Rows that hold one of the words, the best first, and how many there are."""
+        tokens = self.tokens(text)
+        terms = self._db.rows(
+            f"SELECT number, documents FROM terms WHERE term IN ({marks(tokens)})", tokens
+        ) if tokens else []  # fmt: skip
+        if not terms or not parts:
+            return [], 0
+        frequency = " ".join("WHEN ? THEN ?" for _ in terms)
+        known = [value for term in terms for value in (term["number"], term["documents"])]
+        numbers = [term["number"] for term in terms]
+        rarity = f"CASE number {frequency} END"
+        found = self._db.rows(
+            f"WITH hits AS (SELECT document, sum(ln(1 + (n - df + 0.5) / (df + 0.5)) * tf * {K1 + 1} "
+            f"/ (tf + {K1} * (1 - {B} + {B} * length / mean))) AS score "
+            f"FROM (SELECT document, tf, {rarity} AS df FROM postings WHERE number IN ({marks(numbers)})) "
+            f"JOIN lengths USING (document), (SELECT count(*) AS n, avg(length) AS mean FROM lengths) "
+            f"GROUP BY document) "
+            f"SELECT part, id, score, count(*) OVER () AS total FROM hits JOIN documents USING (document) "
+            f"WHERE part IN ({marks(list(parts))}) ORDER BY score DESC, document "
+            f"LIMIT {int(limit)} OFFSET {int(offset)}",
+            [*known, *numbers, *parts],
+        )  # fmt: skip
+        hits = [Hit(row["part"], row["id"], row["score"]) for row in found]
+        return hits, found[0]["total"] if found else 0
+
+    def _build(self) -> None:
+        try:
+            self._db.run("CREATE TABLE raw (document UINTEGER, term VARCHAR, tf UINTEGER)")
+            for part in self._catalogue.parts:
+                self._read(part)
+            if self._stopping.is_set():
+                return
+            self._db.run(
+                "CREATE TABLE lengths AS SELECT document, coalesce(sum(tf), 0)::UINTEGER AS length "
+                "FROM documents LEFT JOIN raw USING (document) GROUP BY document"
+            )
+            self._db.run(
+                "CREATE TABLE terms AS SELECT term, row_number() OVER (ORDER BY term)::UINTEGER "
+                "AS number, count(*) AS documents FROM raw GROUP BY term"
+            )
+            self._db.run(
+                "CREATE TABLE postings AS SELECT number, document, tf FROM raw JOIN terms "
+                "USING (term) ORDER BY number, document"
+            )
+            self._db.run("DROP TABLE raw")
+            self.ready.set()
+        except Exception as error:
+            self.problem = f"the index of words could not be built: {type(error).__name__}"
+            raise
+
+    def _read(self, part: Part) -> None:
+        columns = [column for column in part.columns if column.prose]
+        if not columns:
+            self.done += part.rows
+            return
+        text = f"concat_ws(chr(10), {', '.join(prose(column) for column in columns)})"
+        names = ["id", *(column.name for column in columns)]
+        with pq.ParquetFile(part.path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH, columns=names):
+                if self._stopping.is_set():
+                    return
+                self._db.run(
+                    f"INSERT INTO raw SELECT document, term, count(*) FROM "
+                    f"(SELECT d.document, unnest(b.tokens) AS term "
+                    f"FROM (SELECT id, {_tokens(text)} AS tokens FROM batch) AS b "
+                    f"JOIN documents AS d ON d.id = b.id WHERE d.part = {part.number}) GROUP BY ALL",
+                    batch=pa.Table.from_batches([batch]),
+                )
+                self.done += batch.num_rows
+
+
+def _tokens(text: str) -> str:
+    """SQL for the tokens of a text, as a list."""
+    pattern = r"'[\p{L}\p{N}]+'"
+    whole = f"replace({text}, chr(0), ' ')"  # which would end the text for strip_accents
+    return f"regexp_extract_all(lower(strip_accents({whole})), {pattern})"
+
+
+def containing(
+    db: Database, catalogue: Catalogue, text: str, parts: Collection[int], limit: int, offset: int
+) -> tuple[list[Hit], int]:
+    """Rows that hold `text` as it stands, but for upper and lower case, and how many there are."""
+    asked: list[str] = []
+    for part in catalogue.parts:
+        columns = [column for column in part.columns if column.prose]
+        if part.number in parts and columns:
+            test = " OR ".join(
+                f"contains(lower({prose(column)}), lower(?::VARCHAR))" for column in columns
+            )
+            asked += [f"SELECT {part.number} AS part, id FROM {part.view} WHERE {test}"]
+    values: list[Any] = [
+        text
+        for part in catalogue.parts
+        if part.number in parts
+        for column in part.columns
+        if column.prose
+    ]
+    if not asked:
+        return [], 0
+    found = db.rows(
+        f"SELECT part, id, count(*) OVER () AS total FROM ({' UNION ALL '.join(asked)}) "
+        f"ORDER BY part, id LIMIT {int(limit)} OFFSET {int(offset)}",
+        values,
+    )
+    return [Hit(row["part"], row["id"]) for row in found], found[0]["total"] if found else 0
+
+
+def texts_of(db: Database, catalogue: Catalogue, hits: Collection[Hit]) -> dict[Hit, str]:
+    """All words of the rows that were found, as one text each."""
+    found: dict[tuple[int, str], str] = {}
+    for part in catalogue.parts:
+        ids = [hit.id for hit in hits if hit.part == part.number]
+        columns = [column for column in part.columns if column.prose]
+        if ids and columns:
+            text = f"concat_ws(chr(10), {', '.join(map(prose, columns))})"
+            rows = db.among(part.view, "id", ids, f"id, {text} AS text")
+            found |= {(part.number, row["id"]): row["text"] for row in rows}
+    return {hit: found[hit.part, hit.id] for hit in hits if (hit.part, hit.id) in found}
