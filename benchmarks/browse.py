@@ -68,7 +68,7 @@ def make(home: Path, rows: int) -> Any:
     prompts = [digest("prompt", n) for n in range(rows)]
     questions, answers = texts(rows, 60), texts(rows * ANSWERS, 120)
     rates = rng.integers(0, ANSWERS + 1, rows) / ANSWERS
-    origin = {
+    origin: dict[str, Any] = {
         "prompt_id": prompts,
         "task_id": [digest("task", n) for n in range(rows)],
         "source": [f"source {n % 5}" for n in range(rows)],
@@ -110,7 +110,7 @@ def make(home: Path, rows: int) -> Any:
         "n_tokens": [200] * drawn,
         "finish_reason": ["stop"] * drawn,
         "max_tokens": [500] * drawn,
-        "seed": [n for n in range(drawn)],
+        "seed": list(range(drawn)),
         "error": [None] * drawn,
     }
     right = rng.random(drawn) < 0.5

@@ -205,11 +205,14 @@ def names(kind: str, n: int) -> pa.Array:
     return pc.binary_join_element_wise(pc.utf8_lpad(numbers, 24, "0"), kind, "-")
 
 
-def table(schema: pa.Schema, n: int, **columns: Any) -> pa.Table:
-    """n rows; a column that is one value is the same throughout, one that is not given is null."""
+def table(schema: pa.Schema, n: int, /, **columns: Any) -> pa.Table:
+    """n rows; a column that is one value is the same throughout. One that is not given is null, or empty
+    where it must not be."""
     arrays = []
     for field in schema:
         value = columns.get(field.name)
+        if value is None and not field.nullable:
+            value = "" if pa.types.is_string(field.type) else 0
         if value is None or isinstance(value, str | int | float):
             arrays.append(pa.repeat(pa.scalar(value, field.type), n))
         else:

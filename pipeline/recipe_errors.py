@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -82,6 +83,8 @@ def _keys_at(loc: tuple[int | str, ...], root: Model, typed: Typed) -> list[str]
         return list(typed[last].model_fields)
     field = root.model_fields.get(last)
     annotation = field.annotation if field else None
+    if len(loc) > 1 and (parent := root.model_fields.get(str(loc[-2]))):  # sections by free names
+        annotation = next(reversed(get_args(parent.annotation)), None)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return list(annotation.model_fields)
     return []

@@ -30,11 +30,21 @@ def winnow(*words: str) -> str:
 def test_search_and_run(tmp_path: Path) -> None:
     shared = ["--home", str(tmp_path), "--limit", "4"]
     searched = winnow(
-        "mcts", str(RECIPE), *shared, "--iterations", "3", "--steps", "2", "--step-tokens", "32"
+        "mcts",
+        str(RECIPE),
+        *shared,
+        "--iterations",
+        "3",
+        "--steps",
+        "2",
+        "--step-tokens",
+        "64",
+        "--no-needs-final",
     )
     assert "trees: 4" in searched
     printed = winnow("run", str(RECIPE), *shared)
     assert 'load_dataset("' in printed
     table = Workspace(tmp_path, RECIPE.stem).read("trees").to_pylist()
-    hard = [r for r in table if not r["mcts_solved"] or r["mcts_iterations"] >= 3]
+    measured = [row for row in table if row["mcts_solved"] is not None]
+    hard = [row for row in measured if not row["mcts_solved"] or row["mcts_iterations"] >= 3]
     assert resolve("thinklite_mcts", tmp_path).rows["rl"]["train"] == len(hard)

@@ -240,6 +240,7 @@ class _Taken:
             raise Drop("unreadable", row.error)
         columns = mapping.columns
         values = brought.with_json(row.values, columns.json_columns)
+        text: Any
         own: str | None = None
         if columns.completion is not None and columns.completion == columns.prompt:
             text, own = brought.answered(values.get(columns.completion), columns.completion)

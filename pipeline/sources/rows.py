@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from winnow.pipeline.clean.normalise import is_blank
 from winnow.pipeline.names import canonical_json
@@ -84,7 +84,7 @@ def joined(values: Mapping[str, Any], columns: Sequence[str]) -> str | None:
     return "\n\n".join(parts) or None
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Whether `value` is a list of whatever, and no text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 

@@ -53,13 +53,13 @@ def groups(config: GroupsSet, signals: Signals, stage: str = "training_set/group
     rules.cap(sieve, config)
     rows = sieve.rows.to_dicts()
     for row in rows:
-        rate = row["right"] / row["size"]
+        wrong = row["size"] - row["right"]
         row["id"] = digest(
             "groups/1", [row["task_id"], [a["rollout_id"] for a in row["responses"]]]
         )
         row["prompt"], row["n"], row["verifier"] = row["messages"], row["size"], row["judge"]
-        row["r_hat"] = rate
-        row["weight"] = 1 - rate if config.weighting == "nft" else (1 - rate) / rate
+        row["r_hat"] = row["right"] / row["size"]
+        row["weight"] = wrong / row["size" if config.weighting == "nft" else "right"]
     return Chosen(table(rows, GROUPS), sieve.finish())
 
 

@@ -180,7 +180,9 @@ def _tries(
         return
     others = sorted(worse, key=_reward if by == "max_min" else lambda a: -_reward(a))
     if by == "max_random":
-        others.sort(key=lambda a: digest("preference-draw/1", [config.seed or 0, task, a["rollout_id"]]))
+        others.sort(
+            key=lambda a: digest("preference-draw/1", [config.seed or 0, task, a["rollout_id"]])
+        )
     used: set[str] = set()
     for best in sorted(better, key=lambda a: -_reward(a)):
         if best["rollout_id"] in used:

@@ -53,7 +53,9 @@ RECORDED = pa.schema(
 )
 
 # What `answers` reads of the rollouts table.
-ROLLOUT_COLUMNS = ("rollout_id", "index", "completion", "logprob_sum", "n_tokens", "finish_reason")
+ROLLOUT_COLUMNS = ("rollout_id", "policy", "template", "sampler", "index", "completion",
+                   "logprob_sum", "n_tokens", "finish_reason")  # fmt: skip
+_SAMPLED = ["task_id", "policy", "template", "sampler"]  # what a pass rate belongs to
 _AUDIT = ("task_id", "suspect", "majority_answer", "n_majority", "n_agree_reference")
 _VERDICT_COLUMNS = ("rollout_id", "task_id", "verifier", "verdict", "reward", "parts", "extracted",
                     "detail")  # fmt: skip
@@ -68,29 +70,39 @@ class Chosen:
 
 
 def tasks(signals: Signals) -> pl.DataFrame:
-    """Every task with its difficulty and cluster, where it has them."""
-    prompts = frame(signals.prompts)
-    audited = frame(signals.audit, _AUDIT)
-    prompts = prompts.join(audited, on="task_id", how="left")
-    return prompts.join(frame(signals.difficulty), on="task_id", how="left").join(
-        frame(signals.clusters, ["prompt_id", "cluster"]), on="prompt_id", how="left"
-    )
+    """Every task with its difficulty and cluster, where it has them.
+
+    Where several policies or samplers have answered (sources that bring answers of their own), the
+    difficulty is that of the one with the most answers, then of the first by name.
+    """
+    most = [pl.col("task_id"), -pl.col("n"), *map(pl.col, _SAMPLED[1:])]
+    one = frame(signals.difficulty).sort(most).unique("task_id", keep="first", maintain_order=True)
+    return _described(signals).join(one, on="task_id", how="left")
 
 
 def answers(signals: Signals) -> pl.DataFrame:
-    """Every (rollout, task) with a verdict, in order of their names, with the task's columns.
+    """Every (rollout, task) with a verdict, in order of their names, with the task's columns and the
+    difficulty of the task for the policy that answered.
 
     `verifier` is the judge's label, `n_tokens` the answer's length, and `per_token` its mean
     log-probability, nats.
     """
     verdicts = frame(signals.verdicts, _VERDICT_COLUMNS)
     drawn = frame(signals.rollouts, ROLLOUT_COLUMNS).with_columns(per_token=per_token())
-    found = tasks(signals).drop("verifier", "n_tokens")
     return (
         verdicts.join(drawn, on="rollout_id")
-        .join(found, on="task_id")
+        .join(_described(signals).drop("verifier", "n_tokens"), on="task_id")
+        .join(frame(signals.difficulty), on=_SAMPLED, how="left")
         .sort("rollout_id", "task_id")
     )
+
+
+def _described(signals: Signals) -> pl.DataFrame:
+    """Every task with what the audit and the clusters say of it."""
+    audited = frame(signals.audit, _AUDIT)
+    clusters = frame(signals.clusters, ["prompt_id", "cluster"])
+    prompts = frame(signals.prompts).join(audited, on="task_id", how="left")
+    return prompts.join(clusters, on="prompt_id", how="left")
 
 
 def answers_once(signals: Signals) -> pl.DataFrame:

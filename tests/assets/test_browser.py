@@ -68,7 +68,7 @@ def test_a_recipe_from_its_graph_to_one_set_made_anew(
         # An edit of one set's settings makes that set stale, without a reload by hand.
         recipe.write_text(recipe.read_text().replace("[0.1, 0.9]", "[0.3, 0.7]"))
         page.goto(f"{ui.url}/assets/tiny/sets/rl")
-        expect(page.get_by_text("Code version").first).to_be_visible()
+        expect(page.get_by_role("button", name="Unsynced").first).to_be_visible()
         assert ui.assets()["tiny/sets/sft"] == "FRESH"
         page.get_by_role("button", name="Materialize").first.click()
         assert ui.ended(runs=2) == "SUCCESS"

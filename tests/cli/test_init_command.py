@@ -207,7 +207,7 @@ def test_every_format(user: User, ending: str) -> None:
         pq.write_table(pa.Table.from_pylist(SUMS), file)
     else:
         file.write_text("".join("\t".join(row) + "\n" for row in
-                                [SUMS[0].keys(), *(row.values() for row in SUMS)]))  # fmt: skip
+                                [list(SUMS[0]), *(list(row.values()) for row in SUMS)]))  # fmt: skip
     recipe, text = user.inits(file)
     assert only(recipe).verifier == "math"
     assert "Guesses rest on all 40 rows" in text

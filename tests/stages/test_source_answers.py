@@ -30,7 +30,7 @@ verify: {{workers: 1}}
 sets:
   sft: {{verdicts: {verdicts}, uds: false, per_prompt: 3}}
 """
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"q": "What is 1 + 1?", "more": "", "a": "The answer is 2.", "ref": "2"},
     {"q": "What is 1 + 1?", "more": "", "a": "The answer is 3.", "ref": "2"},
     {"q": "What is 2 + 2?", "more": "Think.", "a": "The answer is 4.", "ref": "4"},

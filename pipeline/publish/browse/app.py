@@ -62,11 +62,12 @@ class Browser:
     def start(self) -> None:
         self.words.start()
 
-    def close(self) -> None:
-        """End what runs beside the pages."""
-        self.words.stop()
-        self.meaning.stop()
-        self._db.close()
+    def close(self, seconds: float | None = None) -> None:
+        """End what runs beside the pages, or leave it to the end of the process after so many seconds
+        (None: wait for it)."""
+        ended = [self.words.stop(seconds), self.meaning.stop(seconds)]
+        if all(ended):
+            self._db.close()
 
     def app(self) -> App:
         """The application, with the guards in front."""

@@ -57,11 +57,14 @@ class Meaning:
                 self._thread = threading.Thread(target=self._load, name="vectors", daemon=True)
                 self._thread.start()
 
-    def stop(self) -> None:
-        """Give up whatever is being computed, and wait until that has ended."""
+    def stop(self, seconds: float | None = None) -> bool:
+        """Give up whatever is being computed; whether that has ended after so many seconds (None:
+        wait for it). Weights that are being read cannot be given up."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None:
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def like(self, prompt_id: str) -> list[float] | None:
         """The vector of a prompt; None where it has none."""

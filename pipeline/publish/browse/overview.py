@@ -37,8 +37,16 @@ def overview(catalogue: Catalogue) -> dict[str, Any]:
 def _settings(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The settings that a set was built with, by their place; those that say nothing are left out."""
     entry = _mapping(_mapping(manifest.get("sets")).get(name))
-    settings = flatten(_mapping(entry.get("settings")))
-    return {key: value for key, value in settings.items() if key and value is not None}
+    settings = _mapping(entry.get("settings"))
+    plain = {key: _listed(value) for key, value in settings.items()}
+    return {key: value for key, value in flatten(plain).items() if key and value is not None}
+
+
+def _listed(value: Any) -> Any:
+    """A list of numbers or names as one text."""
+    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
+        return ", ".join(map(str, value))
+    return value
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

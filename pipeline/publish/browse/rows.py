@@ -8,6 +8,7 @@ from typing import Any
 from winnow.pipeline.publish.browse.asked import Choice, NotFound
 from winnow.pipeline.publish.browse.catalogue import Catalogue, Column, Part
 from winnow.pipeline.publish.browse.database import Database, quoted
+from winnow.pipeline.publish.set_schemas import LEDGER_KEYS
 
 PAGE = 50  # rows of a list
 FEW = 40  # values that a form offers to choose from
@@ -32,6 +33,11 @@ class Facet:
     def alike(self) -> bool:
         """Whether every row has the same."""
         return self.distinct == 1 and not self.empty
+
+    @property
+    def asked(self) -> bool:
+        """Whether a form offers it: rows differ, and it is no name of a single row or answer."""
+        return (self.distinct > 1 or self.empty > 0) and self.column.name not in LEDGER_KEYS
 
     @property
     def tells(self) -> bool:

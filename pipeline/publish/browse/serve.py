@@ -4,8 +4,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import uvicorn
+
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.only_local import HOST
+from winnow.pipeline.publish.browse.app import Browser
 from winnow.pipeline.publish.browse.catalogue import catalogue
 from winnow.pipeline.publish.version import Version
 
@@ -20,11 +23,7 @@ def serve(
     `on_ready` gets the address when it can be asked. Ends with KeyboardInterrupt at Ctrl-C. Raises
     UsageError where the port is taken, WinnowError where a file of the version is missing or wrong.
     """
-    import uvicorn
-
-    from winnow.pipeline.publish.browse.app import Browser
-
-    with _listening(port) as listener:
+    with _bound(port) as place:
         browser = Browser(catalogue(version, home))
         config = uvicorn.Config(
             browser.app(),
@@ -38,21 +37,32 @@ def serve(
         )
         try:
             browser.start()
-            on_ready(f"http://{HOST}:{listener.getsockname()[1]}/")
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, on_ready).run(sockets=[place])
         finally:
-            browser.close()
+            browser.close(_GRACE_SECONDS)
 
 
-def _listening(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for place in sockets or []:
+            self._on_ready(f"http://{HOST}:{place.getsockname()[1]}/")
+
+
+def _bound(port: int) -> socket.socket:
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        place.bind((HOST, port))
     except OSError as error:
-        listener.close()
+        place.close()
         raise UsageError(
             f"--port {port}: cannot be used ({error.strerror}); choose another, or 0"
         ) from None
-    listener.listen(128)  # a page asked for from now on is answered as soon as the server runs
-    return listener
+    return place

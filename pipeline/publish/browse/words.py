@@ -46,11 +46,12 @@ class Words:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Give the building up, and wait until it has ended."""
+    def stop(self, seconds: float | None = None) -> bool:
+        """Give the building up; whether it has ended after so many seconds (None: wait for it)."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def tokens(self, text: str) -> list[str]:
         """The different tokens of a text, in their order."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import canonical_json
 from winnow.pipeline.publish.formats.adp_messages import (
     from_messages,
@@ -22,7 +23,15 @@ from winnow.pipeline.publish.formats.adp_messages import (
     to_messages,
 )
 from winnow.pipeline.publish.formats.adp_schema import Trajectory, parse
-from winnow.pipeline.publish.formats.base import Format, Place, Row, View
+from winnow.pipeline.publish.formats.base import (
+    Format,
+    Misfit,
+    Place,
+    Row,
+    View,
+    is_flags,
+    is_texts,
+)
 from winnow.pipeline.publish.formats.conversations import TOOL_MESSAGES, tools_of
 from winnow.pipeline.row_files import RowFile
 from winnow.pipeline.schema import column
@@ -32,6 +41,7 @@ __all__ = ["FORMAT", "from_messages", "message_rows", "read_trajectories", "to_m
 _TEXTS = ("class_", "function", "kwargs", "language", "content", "description", "reasoning_content",
           "source", "name", "tool_call_id", "html", "axtree", "url", "image_observation",
           "annotations")  # fmt: skip
+_LISTS = ("available_custom_tools", "available_code_languages")
 _AS_JSON = ("kwargs", "image_observation", "annotations")
 # One struct for all six classes: what a class does not have is null.
 ITEM = pa.struct(
@@ -79,7 +89,7 @@ def _columns(view: View) -> list[pa.Field]:
                null="it wrote none"),
         column("details", pa.string(), "Further facts, JSON."),
         _MASK,
-        *(field for name, field in _EEF.items() if view.has(name)),
+        *(field for name, field in _EEF.items() if name in _told(view)),
     ]  # fmt: skip
 
 
@@ -88,9 +98,9 @@ def _rows(row: Row, view: View, place: Place) -> list[Row]:
     details = {key: value for key, value in view.origin(row).items() if value is not None}
     made = from_messages(row["messages"], name, tools=tools_of(row), details=details)
     owner = messages_of_items(made)
-    eef = _eef(row, owner, made)
-    told = eef if set(eef) != {"loss_mask"} or "loss_mask" in row else {}
-    details = {**made.details, **told}
+    told = {key: row[key] for key in _told(view) if row[key] is not None}
+    eef = _eef(told, len(row["messages"]), owner, made)
+    details = {**made.details, **(eef if told else {})}  # without, the mask is that of any reader
     plain = made.plain()
     return [
         {
@@ -106,13 +116,23 @@ def _rows(row: Row, view: View, place: Place) -> list[Row]:
     ]
 
 
-def _eef(row: Row, owner: list[int], made: Trajectory) -> Row:
-    """Mask, origin and branch point of a row's messages, item by item; `owner` gives each item's
-    message."""
+def _told(view: View) -> list[str]:
+    """Which of mask, origin and branch point the set has, message by message."""
+    of = {name: view.source.field(name).type for name in view.source.names}
+    tests = {"loss_mask": is_flags, "origin": is_texts, "branch_point": pa.types.is_integer}
+    return [name for name, test in tests.items() if name in of and test(of[name])]
+
+
+def _eef(told: Row, messages: int, owner: list[int], made: Trajectory) -> Row:
+    """Mask, origin and branch point item by item, from what the set tells of its `messages` messages;
+    `owner` gives each item's message."""
+    for name in ("loss_mask", "origin"):
+        if name in told and len(told[name]) != messages:
+            raise Misfit(f"{name} has {len(told[name])} values for {messages} messages")
     acts = [item.class_.endswith("_action") for item in made.content]
-    branch, mask, origin = row.get("branch_point"), row.get("loss_mask"), row.get("origin")
+    branch, mask, origin = (told.get(key) for key in ("branch_point", "loss_mask", "origin"))
     if mask is None:
-        mask = [branch is None or at >= branch for at in range(len(row["messages"]))]
+        mask = [branch is None or at >= branch for at in range(messages)]
     found: Row = {
         "loss_mask": [act and bool(mask[at]) for act, at in zip(acts, owner, strict=True)]
     }
@@ -134,12 +154,11 @@ def _item(plain: Row) -> Row:
 
 def _record(row: Row) -> Any:
     """The protocol's own object; what it has no field for stands in `details`."""
-    lists = ("available_custom_tools", "available_code_languages")
     return {
         "schema_version": row["schema_version"],
         "id": row["id"],
         "content": json.loads(row["content_json"]),
-        **{name: row[name] for name in lists if row[name] is not None},
+        **{name: row[name] for name in _LISTS if row[name] is not None},
         "details": json.loads(row["details"]),
     }
 
@@ -152,13 +171,17 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     """
     file = RowFile(path)
     if file.is_parquet:
-        for name in ("content_json", "details"):
+        for name in ("schema_version", "id", "content_json", "details", *_LISTS):
             file.require(name, "of a view of the format adp")
     for batch in file.batches():
         rows = batch.rows.to_pylist() if isinstance(batch.rows, pa.RecordBatch) else batch.rows
         for at, row in enumerate(rows, batch.start):
             where = f"{path}, row {at}"
-            yield parse(_record(row) if file.is_parquet else row, where)
+            try:
+                value = _record(row) if file.is_parquet else row
+            except (ValueError, TypeError) as error:
+                raise UsageError(f"{where}: content_json and details: not JSON: {error}") from None
+            yield parse(value, where)
 
 
 def message_rows(path: Path) -> pa.Table:

@@ -207,6 +207,16 @@ def is_messages(type_: pa.DataType) -> bool:
     return {"role", "content"} <= names
 
 
+def is_texts(type_: pa.DataType) -> bool:
+    """Whether a column holds lists of text."""
+    return _is_list(type_) and _is_text(type_.value_type)
+
+
+def is_flags(type_: pa.DataType) -> bool:
+    """Whether a column holds lists of true and false."""
+    return _is_list(type_) and pa.types.is_boolean(type_.value_type)
+
+
 def _lacks(group: Needs, source: pa.Schema) -> list[str]:
     """The columns of `group` that a set does not have, each with its kind."""
     return [
@@ -223,11 +233,11 @@ def _is(kind: str, type_: pa.DataType) -> bool:
         case "text":
             return _is_text(type_)
         case "texts":
-            return _is_list(type_) and _is_text(type_.value_type)
+            return is_texts(type_)
         case "flag":
             return pa.types.is_boolean(type_)
         case _:
-            return _is_list(type_) and pa.types.is_boolean(type_.value_type)
+            return is_flags(type_)
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -21,7 +21,8 @@ from winnow.pipeline.publish.formats import (
     trl,
     verl,
 )
-from winnow.pipeline.publish.formats.base import Format, rank
+from winnow.pipeline.publish.formats.base import Format, rank, unfit, view_of
+from winnow.pipeline.publish.set_schemas import SETS
 
 FORMATS: dict[str, Format] = {
     each.name: each
@@ -50,6 +51,12 @@ def get_format(name: str) -> Format:
     close = difflib.get_close_matches(name, FORMATS, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(FORMATS)}"
     raise UsageError(f"no format is called {name!r}; {hint}")
+
+
+def columns_of(format: Format) -> list[str]:
+    """The columns that the format makes of the first kind of set that it reads, without provenance."""
+    schema = next(each for each in SETS.values() if not unfit(format, each))
+    return view_of(format, schema, provenance=False).schema.names
 
 
 def fitting(format: Format, sets: Mapping[str, pa.Schema]) -> list[str]:

@@ -35,7 +35,7 @@ from winnow.pipeline.workspace import Workspace
 __all__ = ["LIMIT", "POINTS", "file_name", "workspace_of", "write", "write_diff"]
 
 LIMIT = 20_000_000  # bytes
-POINTS = 20_000  # of the map
+POINTS = 8_000  # of the map: SVG, which a browser still redraws at once
 _FEWEST = 100  # points that are still worth a map
 _SPARE = 1_000  # bytes by which the words around the map may grow
 

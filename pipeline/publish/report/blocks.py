@@ -18,11 +18,13 @@ class Note:
 
 @dataclass(frozen=True)
 class Chart:
-    """A plotly figure as JSON can hold it (`data`, `layout`), with what it shows in one sentence."""
+    """A plotly figure as JSON can hold it (`data`, `layout`), with what it shows in one sentence. A
+    `wide` one is scrolled where the window is too narrow for its labels."""
 
     figure: Mapping[str, Any]
     caption: str
     title: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class Rows:
     rows: Sequence[Sequence[object]]
     caption: str = ""
     marked: frozenset[tuple[int, int]] = frozenset()
+
+    @classmethod
+    def filled(cls, head: Sequence[str], rows: Sequence[Sequence[object]]) -> "Rows":
+        """The table without the columns that hold nothing."""
+        empty = (None, "")
+        used = [at for at in range(len(head)) if any(row[at] not in empty for row in rows)]
+        return cls([head[at] for at in used], [[row[at] for at in used] for row in rows])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """How charts look here, and names in them that are names and no markup."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -45,13 +46,29 @@ def figure(
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 48, "r": 12, "t": 12, "b": 40, **(margin or {})},
-        "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 13}},
+        "hoverlabel": {
+            "align": "left",
+            "font": {"family": FONT, "size": 13, "color": INK},
+            "bgcolor": "#ffffff",
+            "bordercolor": FAINT,
+        },
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     }
     if axes:
         common |= {name: {**axis, **layout.pop(name, {})} for name in ("xaxis", "yaxis")}
     plain: dict[str, Any] = go.Figure(data=list(traces), layout={**common, **layout}).to_dict()
     return plain
+
+
+def ratio_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with 1, 2 and 5 of each power of ten, written out."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [m * 10.0**power for power in powers for m in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) > 8:
+        shown = [10.0**power for power in powers if low <= 10.0**power <= high]
+    labels = [f"{tick:,.10g}" for tick in shown]
+    return {"type": "log", "tickmode": "array", "tickvals": shown, "ticktext": labels}
 
 
 def names_axis(names: Sequence[object], width: int = 28) -> dict[str, Any]:
@@ -62,6 +79,7 @@ def names_axis(names: Sequence[object], width: int = 28) -> dict[str, Any]:
         "tickvals": list(range(len(labels))),
         "ticktext": labels,
         "range": [-0.6, len(labels) - 0.4],
+        "ticks": "",
         "showgrid": False,
         "zeroline": False,
     }

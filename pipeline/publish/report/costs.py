@@ -31,7 +31,7 @@ def section(signals: Signals) -> Section:
         f"{total:,.0f} seconds in the stages that had something to do; what was up to date took none. "
         "Cost is in the unit of the recipe's price."
     )
-    blocks: list[Block] = [Note(said), _bars(costs), Rows(head, rows)]
+    blocks: list[Block] = [Note(said), _bars(costs), Rows.filled(head, rows)]
     return Section(TITLE, blocks)
 
 
@@ -58,7 +58,8 @@ def _bars(costs: Mapping[str, Mapping[str, float]]) -> Chart:
         marker={"color": "#0072B2"},
         width=0.6,
         text=[f"{value:,.1f} s" for value in seconds],
-        textposition="auto",
+        textposition="outside",
+        cliponaxis=False,
         hoverinfo="skip",
     )
     plot = figure(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from winnow.pipeline.histogram import bins
 from winnow.pipeline.publish.report.blocks import Block, Chart, Note, Section
-from winnow.pipeline.publish.report.charts import ALL, FAINT, colour, figure, literal
+from winnow.pipeline.publish.report.charts import ALL, colour, figure, literal, ratio_axis
 from winnow.pipeline.publish.report.prompts import Prompts
 from winnow.pipeline.publish.report.signals import PublishedSet, Signals
 
 TITLE = "Pass rates and lengths, before and after"
 Values = NDArray[np.float64]
+_DASHES = ("solid", "dash", "dot")
 
 
 def section(signals: Signals, prompts: Prompts) -> Section:
@@ -143,10 +144,10 @@ def overlaid(
         traces.append(_area(edges, shares(before, edges), f"{name} ({_known(before):,})"))
     for at, values in after.items():
         label = f"{literal(signals.sets[at].name)} ({_known(values):,})"
-        traces.append(_steps(edges, shares(values, edges), label, colour(at)))
-    axis = {"title": {"text": title}, "type": "log" if by_ratio else "linear"}
+        traces.append(_steps(edges, shares(values, edges), label, at, dashed=legend))
+    axis: dict[str, Any] = {"title": {"text": title}}
     if by_ratio:
-        axis |= {"dtick": "D2"}
+        axis |= ratio_axis(float(edges[0]), float(edges[-1]))
     return figure(
         traces,
         height=height,
@@ -175,14 +176,26 @@ def _area(edges: Values, heights: Values, name: str) -> Any:
                       fillcolor=ALL, hoverinfo="skip")  # fmt: skip
 
 
-def _steps(edges: Values, heights: Values, name: str, line: str) -> Any:
+def _steps(edges: Values, heights: Values, name: str, at: int, *, dashed: bool) -> Any:
+    """Dashes, which differ, let sets that hold the same be seen."""
     x, y = _outline(edges, heights)
     span = [
         f"{a:.3g} to {b:.3g}: {h:.1%}" for a, b, h in zip(edges, edges[1:], heights, strict=False)
     ]
     text = [line for each in span for line in (each, each)]
-    return go.Scatter(x=x, y=y, name=name, mode="lines", line={"width": 2, "color": line},
-                      text=text, hoverinfo="text+name", hoverlabel={"bordercolor": FAINT})  # fmt: skip
+    return go.Scatter(
+        x=x,
+        y=y,
+        name=name,
+        mode="lines",
+        line={
+            "width": 2,
+            "color": colour(at),
+            "dash": _DASHES[at % len(_DASHES)] if dashed else "solid",
+        },
+        text=text,
+        hoverinfo="text+name",
+    )
 
 
 def _outline(edges: Values, heights: Values) -> tuple[list[float], list[float]]:

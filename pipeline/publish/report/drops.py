@@ -52,11 +52,8 @@ def _said(signals: Signals, rules: int) -> str:
 
 
 def _table(rows: Sequence[tuple[Any, ...]]) -> Rows:
-    """Columns without any value are left out."""
-    head = ("row", "value", "asked for", "detail", "text")
-    used = [at for at in range(len(head)) if at == 0 or any(row[at] is not None for row in rows)]
-    cells = [[_cut(row[at]) for at in used] for row in rows]
-    return Rows([head[at] for at in used], cells)
+    cells = [[_cut(value) for value in row] for row in rows]
+    return Rows.filled(("row", "value", "asked for", "detail", "text"), cells)
 
 
 def _cut(value: object) -> str | None:

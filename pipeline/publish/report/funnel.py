@@ -205,4 +205,5 @@ def _chart(name: str, flow: Flow) -> Chart:
         figure([trace], height=height, margin=margin, axes=False),
         f"The way of the source rows into the set {name}, with what each rule dropped.",
         name,
+        wide=True,
     )

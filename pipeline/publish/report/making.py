@@ -60,7 +60,7 @@ def _counts(signals: Signals) -> str:
     if any(count is None for count in counts.values()):
         return f"The version holds {sets or 'no set'}."
     said = " ".join(form.format(f"{counts[name]:,}") for name, form in ways)
-    return f"{said}, and these {sets or 'no set'}."
+    return f"{said}; the version holds {sets or 'no set'}."
 
 
 def section(signals: Signals) -> Section:

@@ -51,11 +51,12 @@ class Points:
             said = f"All {shown:,} prompts."
         else:
             kept = sum(row["kept"] for row in self.found)
-            said = (
-                f"A sample of {shown:,} of {self.of:,} prompts, drawn with a fixed seed: {kept:,} that "
-                f"a set uses and {shown - kept:,} that none does, up to half of each, so the shares "
-                "on the map are not those of the data."
-            )
+            said = f"A sample of {shown:,} of {self.of:,} prompts, drawn with a fixed seed."
+            if 0 < kept < shown:
+                said += (
+                    f" {kept:,} are prompts that a set uses and {shown - kept:,} that none does, up to "
+                    "half of each: the shares on the map are not those of the data."
+                )
         if rows < shown:
             said += f" Whole rows are on this page for {rows:,} of them."
         return f"{said} Hover and search see the first {TEXT} characters of a prompt."

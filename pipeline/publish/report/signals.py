@@ -67,13 +67,9 @@ def workspace_of(version: Version, home: Path) -> Workspace | None:
     not name the recipe."""
     name = version.run().get("recipe_name")
     # What is no folder's plain name would lead out of the home.
-    plain = (
-        isinstance(name, str)
-        and name not in ("", "..")
-        and name == Path(name).name
-        and "\0" not in name
-    )
-    return Workspace(home, name) if plain else None
+    if not isinstance(name, str) or name in ("", "..") or "\0" in name or name != Path(name).name:
+        return None
+    return Workspace(home, name)
 
 
 class Signals:
@@ -167,7 +163,8 @@ class Signals:
 
     def _set(self, at: int, name: str, entry: Mapping[str, Any]) -> PublishedSet:
         view, columns = f"set_{at}", frozenset[str]()
-        rows = {split: int(facts["rows"]) for split, facts in entry["splits"].items()}
+        splits = sorted(entry["splits"].items(), reverse=True)  # train before holdout
+        rows = {split: int(facts["rows"]) for split, facts in splits}
         for each in (name, *rows):
             if not _FILE_NAME.fullmatch(each):
                 raise WinnowError(

@@ -74,16 +74,19 @@ def export(
 
 
 def formats() -> None:
-    """List the formats: who reads them, and which columns a set must have."""
-    from rich.table import Table
+    """List the formats: who reads them, which columns a set must have, and which ones come of it."""
+    from rich.table import Column, Table
 
-    from winnow.pipeline.publish.formats.registry import FORMATS
+    from winnow.pipeline.publish.formats.registry import FORMATS, columns_of
 
-    table = Table("format", "what it holds", "read by", "made from sets with", "files", "styles")
+    table = Table(
+        Column("format", no_wrap=True), "what it holds", "read by", "from sets with",
+        Column("its columns", overflow="fold"), "files", Column("styles", no_wrap=True),
+    )  # fmt: skip
     for each in FORMATS.values():
         needs = "; or ".join(", ".join(group) for group in each.reads)
-        table.add_row(each.name, each.meaning, each.consumer, needs, each.layout,
-                      ", ".join(each.styles))  # fmt: skip
+        table.add_row(each.name, each.meaning, each.consumer, needs, ", ".join(columns_of(each)),
+                      each.layout, "\n".join(each.styles))  # fmt: skip
     console().print(table)
     typer.echo(
         "In a version's own configs (`formats:` in the recipe) every format is Parquet. Columns of "

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import yaml
 from huggingface_hub import DatasetCard
 from hypothesis import HealthCheck, given, settings
@@ -16,16 +17,19 @@ from winnow.pipeline.publish.set_schemas import RL
 MARKDOWN = MarkdownIt("commonmark", {"html": True, "linkify": False}).enable(
     ["table", "strikethrough"]
 )
+ATTACKS = [
+    "---", "\n---\n", "a\n---\nb: c", "...", "<script>alert(1)</script>", "</table><img src=x>",
+    "[x](javascript:alert(1))", "![x](//evil.example/x.png)", "``` \n# x", "x\n```\n# y", "~~~\n",
+    "\x1b]0;owned\x07", "- a\n- b", "key: value", "!!python/object:os.system", "*anchor", "&anchor",
+    "%YAML", "\u2028---\u2028", "\x85---\x85", "http://evil.example", "<!--", "]]>", "{{x}}", "null",
+    "1.0", "no", "", "\ud800", "\u202egnp.exe",
+]  # fmt: skip
 TEXT = st.text(
     st.sampled_from("<>&|`*_~[]()!#\\\n\r\t -+=.:/@$\"'{}^;1a\x1b\x85\u2028\u202e\x00\ud800é")
     | st.characters(),
     max_size=25,
-) | st.sampled_from(
-    ["---", "\n---\n", "a\n---\nb: c", "...", "<script>alert(1)</script>", "</table><img src=x>",
-     "[x](javascript:alert(1))", "![x](//evil.example/x.png)", "``` \n# x", "\x1b]0;owned\x07",
-     "- a\n- b", "key: value", "!!python/object:os.system", "*anchor", "&anchor", "%YAML", "\u2028---\u2028",
-     "http://evil.example", "<!--", "]]>", "{{x}}", "null", "1.0", "no"]
-)  # fmt: skip
+) | st.sampled_from(ATTACKS)
+Manifest = Callable[..., dict[str, Any]]
 SPLITS = {"train": {"rows": 3, "bytes": 1, "sha256": "0"}}
 ALLOWED = {"text", "text_special", "code_inline", "strong_open", "strong_close", "image"}
 SHOWN = {"card/pass-rates.png", "card/clusters.png"}
@@ -35,10 +39,17 @@ SHOWN = {"card/pass-rates.png", "card/clusters.png"}
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_text(data: Any, manifest: Callable[..., dict[str, Any]]) -> None:
-    def text() -> str:
-        return data.draw(TEXT)
+def test_any_text(data: Any, manifest: Manifest) -> None:
+    check(manifest, lambda: str(data.draw(TEXT)))
 
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks(attack: str, manifest: Manifest) -> None:
+    check(manifest, lambda: attack)
+
+
+def check(manifest: Manifest, text: Callable[[], str]) -> None:
+    """A card whose every text comes from `text`."""
     made = manifest(
         code_version=text(),
         models={"policy": text(), text(): text()},

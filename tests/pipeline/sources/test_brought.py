@@ -49,7 +49,7 @@ def decided(taken: Ingested) -> list[tuple[str, str]]:
     return [(row["rule"], row["detail"]) for row in taken.ledger.to_pylist()]
 
 
-TEXTS = {"columns": {"prompt": "q", "answer": None, "completion": "a"}}
+TEXTS: dict[str, Any] = {"columns": {"prompt": "q", "answer": None, "completion": "a"}}
 
 
 def test_each_row_brings_its_answer_and_a_second_row_of_a_prompt_one_more(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, prompt_id, task_id
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.schema import LEDGER, PROMPTS
+from winnow.pipeline.sources import ingest as ingest_module
 from winnow.pipeline.sources.growing import Growing
 from winnow.pipeline.sources.ingest import Ingested, check_sources, ingest
 from winnow.pipeline.sources.rows import Drop, answer

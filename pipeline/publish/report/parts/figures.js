@@ -3,7 +3,9 @@
 const CONFIG = {
   responsive: true,
   displaylogo: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  // These buttons and no others: by default there is one that sends the data to plotly's cloud.
+  modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
+  plotlyServerURL: "",
   toImageButtonOptions: { format: "svg" },
 };
 const read = (id) => JSON.parse(document.getElementById(id).textContent);

@@ -9,7 +9,7 @@
   const SYMBOLS = ["circle", "circle-open", "diamond-open", "square-open", "triangle-up-open", "cross-open", "x-open"];
   const GREY = "#C6CAD2";
   const MATCHES = 30;
-  const size = points.x.length > 5000 ? 5 : points.x.length > 800 ? 6 : 9;
+  const size = points.x.length > 3000 ? 4 : points.x.length > 800 ? 6 : 9;
   const search = document.getElementById("map-search");
   const colour = document.getElementById("map-colour");
   const told = document.getElementById("map-found");
@@ -44,8 +44,8 @@
     ["which sets use it", () => [
       trace("in no set", all.filter((at) => points.sets.every((set) => set.fate[at] !== 0)), { color: GREY }),
       ...points.sets.map((set, at) => trace(set.name, all.filter((point) => set.fate[point] === 0), {
-        color: COLOURS[at % COLOURS.length], symbol: SYMBOLS[at % SYMBOLS.length], size: size + 2.5 * at,
-        ...(at % SYMBOLS.length ? { line: { width: 1.5 } } : {}),
+        color: COLOURS[at % COLOURS.length], symbol: SYMBOLS[at % SYMBOLS.length], size: size + (size > 4 ? 2.5 : 2) * at,
+        ...(at % SYMBOLS.length ? { line: { width: size > 4 ? 1.5 : 1 } } : {}),
       })),
     ]],
     ...points.sets.map((set) => [`${set.name}: kept, or dropped by`, () => [
@@ -68,7 +68,8 @@
   const font = { family: getComputedStyle(document.body).fontFamily, size: 13, color: "#22262E" };
   const layout = () => ({
     margin: { l: 8, r: 8, t: 8, b: 8 }, font, hovermode: "closest", dragmode: "pan", uirevision: "map",
-    hoverlabel: { align: "left", font }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    hoverlabel: { align: "left", font, bgcolor: "#fff", bordercolor: "#5C636E" },
+    modebar: { bgcolor: "rgba(255,255,255,0.8)", color: "#8A919C", activecolor: "#22262E" }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     legend: { orientation: "h", y: -0.02, yanchor: "top", x: 0, xanchor: "left", uirevision: colour.value },
     xaxis: { showticklabels: false, zeroline: false, gridcolor: "#EEF0F3" },
     yaxis: { showticklabels: false, zeroline: false, gridcolor: "#EEF0F3" },

@@ -1,5 +1,6 @@
 """Text that would like to be markup, requests from elsewhere, and queries that nobody's form sends."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from winnow.pipeline.publish.browse.app import Browser
 from winnow.pipeline.publish.browse.database import Database
 from winnow.pipeline.publish.version import Version
 
@@ -142,13 +144,8 @@ def test_any_parameters_give_a_page(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=60), st.sampled_from(["/", "/sets/sft/train", "/row", "/search"]))
-def test_any_bytes_give_a_page(browsed: object, query: bytes, path: str) -> None:
+def test_any_bytes_give_a_page(browsed: Browser, query: bytes, path: str) -> None:
     """Bytes that no client library would send reach the application as they are."""
-    import asyncio
-
-    from winnow.pipeline.publish.browse.app import Browser
-
-    assert isinstance(browsed, Browser)
     sent: list[dict[str, object]] = []
     scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
              "query_string": query, "headers": [(b"host", b"localhost")], "http_version": "1.1",
@@ -161,7 +158,10 @@ def test_any_bytes_give_a_page(browsed: object, query: bytes, path: str) -> None
         assert isinstance(message, dict)
         sent.append(message)
 
-    asyncio.run(browsed.app()(scope, receive, send))
+    async def ask() -> None:
+        await browsed.app()(scope, receive, send)
+
+    asyncio.run(ask())
     assert sent[0]["status"] in (200, 303, 400, 404)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.errors import UsageError
@@ -198,6 +198,7 @@ def conversations(draw: st.DrawFn) -> list[Row]:
     return [without_nulls(message) for message in messages]
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_no_conversation_loses_anything(messages: list[Row]) -> None:
     trajectory = from_messages(messages, "t")
@@ -219,6 +220,7 @@ ITEMS = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(ITEMS, max_size=4), st.lists(FUNCTIONS, max_size=3))
 def test_no_trajectory_loses_anything(
     tmp_path_factory: pytest.TempPathFactory, items: list[Row], functions: list[Row]
@@ -304,6 +306,15 @@ def test_a_mask_of_ones_own(view: View, made: Made) -> None:
     assert trained == ["api_action", "api_action", "message_action"]
 
 
+def test_columns_that_say_something_else_are_left_alone(view: View, made: Made) -> None:
+    table = made["tool_set"](made["with_tools"](), origin=pa.array(["elsewhere"]))
+    [row] = view("adp", table)
+    assert "origin" not in row
+    short = made["tool_set"](made["with_tools"](), loss_mask=pa.array([[True]]))
+    with pytest.raises(UsageError, match="row tools-0: loss_mask has 1 values for 10 messages"):
+        view("adp", short)
+
+
 def test_a_result_that_nothing_called_is_refused() -> None:
     with pytest.raises(Misfit, match="a result of the call 'x', which no message before it makes"):
         from_messages([{"role": "tool", "content": "r", "tool_call_id": "x"}], "t")
@@ -324,8 +335,13 @@ def test_messages_in_details_that_are_not_the_trajectorys_are_not_believed() -> 
 
 def test_a_file_that_is_no_view_says_so(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(UsageError, match="no column 'content_json'"):
+    with pytest.raises(UsageError, match="no column 'schema_version'"):
         list(adp.read_trajectories(tmp_path / "x.parquet"))
+    torn = {"schema_version": ["1.5.0"], "id": ["t"], "content_json": ["[{"], "details": ["{}"],
+            "available_custom_tools": [None], "available_code_languages": [None]}  # fmt: skip
+    pq.write_table(pa.table(torn), tmp_path / "torn.parquet")
+    with pytest.raises(UsageError, match="torn.parquet, row 0: content_json and details: not JSON"):
+        list(adp.read_trajectories(tmp_path / "torn.parquet"))
     (tmp_path / "x.jsonl").write_text(json.dumps(VALID) + "\n" + json.dumps({**VALID, "x": 1}))
     with pytest.raises(UsageError, match=r"x.jsonl, row 1: trajectory 't1': x: no such field"):
         list(adp.read_trajectories(tmp_path / "x.jsonl"))

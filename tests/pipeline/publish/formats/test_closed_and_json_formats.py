@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.errors import UsageError
@@ -284,6 +284,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
     return messages
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_sharegpt_and_back(messages: list[dict[str, Any]]) -> None:
     system, turns = to_turns(messages)
@@ -292,6 +293,7 @@ def test_sharegpt_and_back(messages: list[dict[str, Any]]) -> None:
     assert without_nulls(from_turns(system, turns)) == without_nulls(messages)
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_openai_chat_and_back(messages: list[dict[str, Any]]) -> None:
     from winnow.pipeline.publish.formats.conversations import TOOL_MESSAGES

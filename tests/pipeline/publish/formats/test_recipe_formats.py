@@ -61,7 +61,7 @@ def test_the_set_that_fits_best_is_taken() -> None:
         ("formats: {verl: {set: rl, style: standard}}", "verl has no styles"),
         ("formats: {SFT: {type: adp}}", "formats.SFT: a set has that name"),
         ("formats: {run.json: {type: adp}}", "formats.run.json: a version has a file of that name"),
-        ("formats: {adp: {sett: sft}}", "formats.adp.sett: unknown key"),
+        ("formats: {adp: {sett: sft}}", "formats.adp.sett: unknown key; did you mean 'set'?"),
         ("formats: {adp: {style: plain}}", "formats.adp.style: "),
     ],
 )  # fmt: skip

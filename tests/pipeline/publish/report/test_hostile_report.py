@@ -16,7 +16,7 @@ from tests.pipeline.publish.report.conftest import Reported
 from tests.pipeline.publish.report.pages import HOSTILE, Page, read
 from winnow.pipeline.publish.diff import diff
 from winnow.pipeline.publish.report import charts, write, write_diff
-from winnow.pipeline.publish.report.blocks import Code, Fold, Note, Rows, Section
+from winnow.pipeline.publish.report.blocks import Block, Code, Fold, Note, Rows, Section
 from winnow.pipeline.publish.report.page import embedded, render
 from winnow.pipeline.publish.version import Version
 
@@ -149,7 +149,7 @@ texts = st.text(st.characters(codec=None), max_size=60)
 @given(texts)
 @settings(max_examples=25, deadline=None)  # plotly.js is parsed each time
 def test_every_block_shows_a_text_as_text(text: str) -> None:
-    blocks = [
+    blocks: list[Block] = [
         Note(text),
         Code(text),
         Rows((text, "b"), [(text, None)], text),

@@ -40,13 +40,13 @@ def test_head(ran: Reported) -> None:
     counts = {c["name"]: c["rows"] for c in ran.version.manifest()["counts"]}
     rows = ran.version.rows
     sets = ", ".join(
-        f"{name} ({' + '.join(f'{n} {split}' for split, n in rows[name].items())})"
+        f"{name} ({' + '.join(f'{n} {split}' for split, n in sorted(rows[name].items(), reverse=True))})"
         for name in ("preference", "rl", "sft")
     )
     assert (
         f"{counts['source rows']} source rows gave {counts['prompts']} prompts and "
-        f"{counts['answers']} answers ({counts['judged correct']} of them judged correct), "
-        f"and these {sets}."
+        f"{counts['answers']} answers ({counts['judged correct']} of them judged correct); "
+        f"the version holds {sets}."
     ) in ran.page.texts
     assert f'load_dataset("{ran.version.path}", ' in ran.page.text
 
@@ -108,7 +108,7 @@ def test_the_map_is_the_table(ran: Reported) -> None:
                           "cluster": data["cluster"]}).sort("prompt_id")  # fmt: skip
     assert found["prompt_id"].to_list() == clusters["prompt_id"].to_list()
     assert found["cluster"].to_list() == clusters["cluster"].to_list()
-    assert (found["x"] - clusters["x"]).abs().max() <= 1e-5
+    assert found["x"].to_list() == pytest.approx(clusters["x"].to_list(), abs=1e-5)
     kept = {
         set_["name"]: {
             name for name, fate in zip(data["id"], set_["fate"], strict=True) if fate == 0

@@ -60,7 +60,12 @@ def test_it_draws_every_chart_and_nothing_planted_ran(ran: Reported, opened: Ope
     assert "&lt;" not in drawn
     for tag in ("img", "iframe", "object", "b", "i"):
         assert page.locator(tag).count() == 0, tag
-    assert page.locator("a:not([href^='#part-'])").count() == 0
+    # Plotly's own toolbar has links of its own, and a button that would send the data away.
+    assert page.locator("a:not([href^='#part-']):not(.modebar-btn)").count() == 0
+    buttons = page.locator(".modebar-btn").evaluate_all(
+        "(all) => all.map((one) => one.dataset.title)"
+    )
+    assert buttons == ["Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes", "Download plot"]
 
 
 def test_the_policy_stops_what_would_run(ran: Reported, browser: "Browser") -> None:
