@@ -109,6 +109,35 @@ def tables() -> str:
     return _page(parts)
 
 
+def formats() -> str:
+    """Every format that a set can be published or exported in."""
+    from winnow.pipeline import schema
+    from winnow.pipeline.publish.formats.base import unfit, view_of
+    from winnow.pipeline.publish.formats.registry import FORMATS
+    from winnow.pipeline.publish.set_schemas import SETS
+
+    parts = [
+        "# Formats",
+        (
+            "`formats:` in a recipe publishes views of its sets beside them (Parquet); "
+            "`winnow export VERSION --format NAME --output DIR` writes the consumer's own files. "
+            "Columns that say where a row comes from stand in each, unless `provenance: false`."
+        ),
+    ]
+    for name, found in FORMATS.items():
+        fits = [kind for kind, columns in SETS.items() if not unfit(found, columns)]
+        view = view_of(found, SETS[fits[0]], provenance=False)
+        rows = ((f"`{c}`", type_, meaning) for c, type_, meaning in schema.describe(view.schema))
+        styles = f" Styles: {', '.join(found.styles)}." if found.styles else ""
+        parts += [
+            f"## {name}",
+            f"{found.meaning[0].upper()}{found.meaning[1:]}. Read by {found.consumer}. Files: {found.layout}.{styles}",
+            f"Made from sets of type {', '.join(f'`{kind}`' for kind in fits)}; of `{fits[0]}`:",
+            _table(("column", "type", "meaning"), rows),
+        ]
+    return _page(parts)
+
+
 def commands() -> str:
     """Every command with its options."""
     import typer
@@ -146,6 +175,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "selectors.md": selectors,
     "verifiers.md": verifiers,
+    "formats.md": formats,
     "tables.md": tables,
 }
 

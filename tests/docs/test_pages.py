@@ -32,7 +32,9 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in _BLOCK.findall(page.read_text("utf-8"))]
+    return [
+        Block(found[1], found[2], found[3]) for found in _BLOCK.finditer(page.read_text("utf-8"))
+    ]
 
 
 def followed(page: Path) -> bool:

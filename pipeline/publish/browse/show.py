@@ -23,7 +23,7 @@ def environment() -> Environment:
     """The templates. A name that a template misspells is an error, not an empty place."""
     made = Environment(
         loader=FileSystemLoader(_PAGES),
-        autoescape=False,
+        autoescape=True,
         undefined=StrictUndefined,
         finalize=_printed,
         trim_blocks=True,

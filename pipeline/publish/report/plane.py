@@ -209,27 +209,30 @@ def whole_rows(signals: Signals, ids: Sequence[str], room: int) -> list[dict[str
 def _answers(signals: Signals) -> dict[str, list[dict[str, Any]]]:
     if not signals.has("rollouts"):
         return defaultdict(list)
-    verdict = "NULL AS verdicts"
-    joined = ""
+    signals.progress.note("report: reading answers for the map")
+    signals.db.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE drawn AS
+        SELECT prompt_id, rollout_id, index, n_tokens AS tokens, finish_reason AS ended,
+               left(coalesce(error, completion), {LONG + 1}) AS text
+        FROM rollouts SEMI JOIN shown USING (prompt_id)
+        QUALIFY row_number() OVER (PARTITION BY prompt_id ORDER BY index, rollout_id) <= {ANSWERS}
+        """
+    )
+    verdicts, joined = "NULL AS verdicts", ""
     if signals.has("verdicts"):
-        verdict = "verdicts"
+        verdicts = "verdicts"
         joined = """
             LEFT JOIN (
                 SELECT rollout_id, list({'verdict': verdict, 'read': left(extracted, 200),
                        'why': left(detail, 200), 'by': verifier} ORDER BY verifier, task_id) AS verdicts
-                FROM verdicts GROUP BY rollout_id
+                FROM verdicts SEMI JOIN drawn USING (rollout_id) GROUP BY rollout_id
             ) USING (rollout_id)
         """
-    signals.progress.note("report: reading answers for the map")
     return _grouped(
         signals.dicts(
-            f"""
-            SELECT prompt_id, index, n_tokens AS tokens, finish_reason AS ended,
-                   left(coalesce(error, completion), {LONG + 1}) AS text, {verdict}
-            FROM (SELECT * FROM rollouts SEMI JOIN shown USING (prompt_id)) {joined}
-            QUALIFY row_number() OVER (PARTITION BY prompt_id ORDER BY index, rollout_id) <= {ANSWERS}
-            ORDER BY prompt_id, index, rollout_id
-            """
+            f"SELECT prompt_id, index, tokens, ended, text, {verdicts} FROM drawn {joined} "
+            "ORDER BY prompt_id, index, rollout_id"
         )
     )
 
