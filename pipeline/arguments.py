@@ -41,7 +41,7 @@ def first_error(error: ValidationError, whole: str) -> str:
     return f"{key}: {first['msg']}"
 
 
-def describe(arguments: type[Arguments]) -> tuple[tuple[str, str, str, str], ...]:
+def describe(arguments: type[BaseModel]) -> tuple[tuple[str, str, str, str], ...]:
     """(name, type, default, meaning) of every argument."""
     return tuple(_describe(name, field) for name, field in arguments.model_fields.items())
 

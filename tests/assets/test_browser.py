@@ -90,8 +90,6 @@ def test_a_recipe_from_its_graph_to_one_set_made_anew(
         page.goto(f"{ui.url}/assets/second/prompts")
         page.get_by_role("button", name="Materialize").first.click()
         assert ui.ended(runs=3) == "FAILURE"
-        page.goto(f"{ui.url}/runs")
-        page.get_by_text("Failure").first.wait_for()
-        page.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).first.click()
+        page.goto(f"{ui.url}/runs/{ui.runs()[0]['runId']}")
         expect(page.get_by_text("did you mean 'summs.jsonl'").first).to_be_visible()
         page.close()

@@ -70,11 +70,15 @@ class UI:
         nodes = self.ask(NODES)["assetNodes"]
         return {"/".join(node["assetKey"]["path"]): node["staleStatus"] for node in nodes}
 
+    def runs(self) -> list[dict[str, str]]:
+        """All runs, the latest first."""
+        return list(self.ask(RUNS)["runsOrError"]["results"])
+
     def ended(self, runs: int) -> str:
         """The status of the latest of so many runs, once it has ended."""
 
         def status() -> str | None:
-            found = self.ask(RUNS)["runsOrError"]["results"]
+            found = self.runs()
             latest = found[0]["status"] if len(found) == runs else None
             return latest if latest in ("SUCCESS", "FAILURE", "CANCELED") else None
 
