@@ -58,7 +58,9 @@ class PublishedSet:
             if name.endswith("rollout_id") and name in self.columns
         ]
         if RESPONSES in self.columns:
-            found.append(f"SELECT unnest([r.rollout_id for r in {RESPONSES}]) FROM {self.view}")
+            found.append(
+                f"SELECT unnest([r.rollout_id for r in {RESPONSES}]) AS rollout_id FROM {self.view}"
+            )
         return found
 
 

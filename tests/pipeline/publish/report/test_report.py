@@ -12,6 +12,7 @@ from tests.pipeline.publish.report.conftest import Reported
 from tests.pipeline.publish.report.pages import Page
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.publish.report import LIMIT, file_name, workspace_of, write
+from winnow.pipeline.publish.set_schemas import SETS
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.workspace import Workspace
 
@@ -275,3 +276,17 @@ def test_a_recipe_s_name_leads_nowhere_else(
 def test_the_file_s_name_stays_in_its_folder(tmp_path: Path) -> None:
     version = Version("../../x/.y z", "0" * 16, tmp_path)
     assert file_name(version) == f"_.._x_.y_z-{'0' * 16}.html"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_every_kind_of_set_without_a_row(
+    ran: Reported, tmp_path: Path, published: Publish, manifest: Any, report: Report, alone: bool
+) -> None:
+    sets = {name: {"train": schema.empty_table()} for name, schema in SETS.items()}
+    made = manifest(inputs=ran.version.manifest()["inputs"])
+    version = published(tmp_path / "demo", sets, manifest=made)
+    page = report(version, None if alone else ran.workspace)
+    assert page.headings == SECTIONS
+    assert ("map-data" in page.blocks) is not alone
+    for name in SETS:
+        assert f"{name}: the ledger holds no decision about it." in page.texts
