@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.pipeline.publish import pictures
-from winnow.pipeline.publish.languages import languages
+from winnow.pipeline.publish.card.languages import languages
 from winnow.pipeline.recipe import DatasetSource
 from winnow.pipeline.sources.hf_dataset import hub_id
 from winnow.stages.base import Context

@@ -1,7 +1,7 @@
 import pyarrow as pa
 
-from winnow.pipeline.publish.card_header import spoken
-from winnow.pipeline.publish.languages import SAMPLE, languages
+from winnow.pipeline.publish.card.header import spoken
+from winnow.pipeline.publish.card.languages import SAMPLE, languages
 
 ENGLISH = "How many apples does the farmer have left after he sold three of them at the market?"
 GERMAN = (

@@ -2,8 +2,8 @@
 
 A card is a pure function of the manifest and the sets' schemas; its pictures are files of their own
 in the version, which the manifest names. It cannot name its own version, whose name is the hash of
-the files, the card among them. The header is in `card_header`, how the version was made in
-`card_making`, what it must not be taken for in `card_limits`.
+the files, the card among them. The header is in `header`, how the version was made in
+`making`, what it must not be taken for in `limits`.
 """
 
 import re
@@ -16,9 +16,9 @@ import yaml
 from winnow.pipeline import schema
 from winnow.pipeline.names import digest
 from winnow.pipeline.publish import manifest as manifests
-from winnow.pipeline.publish.card_header import header
-from winnow.pipeline.publish.card_limits import has_rates, limits
-from winnow.pipeline.publish.card_making import bibliography, licence, making
+from winnow.pipeline.publish.card.header import header
+from winnow.pipeline.publish.card.limits import has_rates, limits
+from winnow.pipeline.publish.card.making import bibliography, licence, making
 from winnow.pipeline.publish.markdown import fenced, inline, table
 from winnow.pipeline.recipe_sections.sets import SET_TYPES
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.pipeline.publish.licences import (
+from winnow.pipeline.publish.card.licences import (
     GROUPS,
     OWN_TERMS,
     UNKNOWN,

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from winnow.pipeline.publish.licences import inherit
+from winnow.pipeline.publish.card.licences import inherit
 from winnow.pipeline.publish.manifest import UNTOLD
 
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from winnow.pipeline import recipe
-from winnow.pipeline.publish.bibliography import WORKS
-from winnow.pipeline.publish.citations import _USES, citations
+from winnow.pipeline.publish.card.bibliography import WORKS
+from winnow.pipeline.publish.card.citations import _USES, citations
 
 BASE = """
 dataset: demo

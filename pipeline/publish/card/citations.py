@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from winnow.pipeline.publish.bibliography import WORKS, Work
+from winnow.pipeline.publish.card.bibliography import WORKS, Work
 
 Recipe = Mapping[str, Any]
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from winnow.pipeline.publish.card_limits import limits
+from winnow.pipeline.publish.card.limits import limits
 
 Manifest = Callable[..., dict[str, Any]]
 KEEPING = {"settings": {"type": "rl", "suspects": "keep"}, "splits": {}, "made_with": "x"}

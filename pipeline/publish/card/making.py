@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from winnow.pipeline.publish.citations import citations
-from winnow.pipeline.publish.licences import OWN_TERMS, UNKNOWN, asks_for, inherit
+from winnow.pipeline.publish.card.citations import citations
+from winnow.pipeline.publish.card.licences import OWN_TERMS, UNKNOWN, asks_for, inherit
 from winnow.pipeline.publish.markdown import fenced, inline, table
 
 NO_VERIFIER = "none"  # name of the verifier that judges nothing

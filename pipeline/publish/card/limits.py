@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from winnow.pipeline.publish.card_header import spoken
-from winnow.pipeline.publish.licences import UNKNOWN, inherit
+from winnow.pipeline.publish.card.header import spoken
+from winnow.pipeline.publish.card.licences import UNKNOWN, inherit
 from winnow.pipeline.publish.manifest import NOTHING_JUDGED, UNTOLD
 from winnow.pipeline.publish.markdown import inline
 
