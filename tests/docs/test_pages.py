@@ -41,7 +41,10 @@ def followed(page: Path) -> bool:
     return any(block.language == "sh" for block in blocks(page))
 
 
-@pytest.mark.parametrize("page", filter(followed, PAGES), ids=lambda page: page.stem)
+FOLLOWED = [page for page in PAGES if followed(page)]
+
+
+@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
 def test_a_reader_who_follows_the_page_gets_there(page: Path, tmp_path: Path) -> None:
     for source, name in _NEEDS.findall(page.read_text("utf-8")):
         if not (DATA / source).is_file():
