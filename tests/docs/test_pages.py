@@ -114,6 +114,15 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
                 assert option in known[command] | {"--help", "--debug"}, line
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_recipes_that_a_page_shows_are_recipes(page: Path) -> None:
+    from winnow.pipeline import recipe
+
+    for block in blocks(page):
+        if block.language == "yaml" and block.text.startswith("dataset:"):
+            recipe.parse(block.text, page.name)
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
