@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONSUMERS := .venv-consumers
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types ui check lock clean
+.PHONY: help install run test lint types consumers ui check lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -35,6 +36,23 @@ lint: $(READY) ## ruff
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
+consumers: $(CONSUMERS)/.ready ## Open the formats with verl's and LLaMA-Factory's own loaders
+	$(CONSUMERS)/bin/python -m pytest tests/pipeline/publish/formats/test_verl_loader.py \
+	  tests/pipeline/publish/formats/test_llama_factory_loader.py
+
+# An environment of its own that sees .venv's: what trainers ask for must not decide what winnow gets.
+# LLaMA-Factory imports torchaudio, whose releases do not load beside this torch; no test reads sound.
+$(CONSUMERS)/.ready: $(READY) requirements/consumers.txt
+	test -x $(CONSUMERS)/bin/python || $(PYTHON) -m venv $(CONSUMERS)
+	VIRTUAL_ENV=$(CONSUMERS) $(BIN)/uv pip install --quiet --no-deps -r requirements/consumers.txt
+	$(CONSUMERS)/bin/python -c 'import pathlib, subprocess, sysconfig; \
+	  here = pathlib.Path(sysconfig.get_path("purelib")); \
+	  ask = "import sysconfig; print(sysconfig.get_path(\"purelib\"))"; \
+	  there = subprocess.check_output(["$(abspath $(BIN))/python", "-c", ask], text=True).strip(); \
+	  (here / "winnow-venv.pth").write_text(f"import site; site.addsitedir({there!r})\n"); \
+	  (here / "torchaudio.py").touch()'
+	@touch $(CONSUMERS)/.ready
+
 ui: $(READY) ## The Dagster UI on this machine
 	$(BIN)/winnow ui
 
@@ -49,4 +67,4 @@ lock: ## Write requirements/cpu.lock anew
 	  requirements/cpu.lock
 
 clean: ## Remove the environment (not the data)
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CONSUMERS)
