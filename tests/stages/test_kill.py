@@ -19,6 +19,9 @@ from winnow.stages.base import Context
 pytestmark = pytest.mark.long
 
 CONCURRENCY = 16
+# What a kill can cost: requests at the engine, and as many answers that wait for the disk. The stub
+# server answers at once, so that on a busy machine the disk is what an answer waits for.
+UNSAVED = 2 * CONCURRENCY
 BAND = "{type: interval, band: [0.2, 0.8], error: 0.2, hopeless: 0.1}"
 SURELY = "{type: interval, mode: guaranteed, hopeless: 0.3, solved: 0.7, error: 0.2}"
 # Of each: kills, where WINNOW_KILLS does not say otherwise, and the sampling. HALF, TENTH: of the prompts.
@@ -114,10 +117,10 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, stub_server: Any, sampler
     assert asked_again == 0, "a stored rollout was sampled again"
     assert rows == wanted
     repeated = len(seeds) - len(set(seeds))
-    assert repeated <= kills * CONCURRENCY
+    assert repeated <= kills * UNSAVED
     print(
         f"{sampler}: {kills} kills, {total} rollouts, {repeated} of {len(seeds)} requests repeated, "
-        f"at most {kills * CONCURRENCY} in flight"
+        f"{kills * CONCURRENCY} at the engine in all"
     )
 
     # The tables are those of a run that was never killed.

@@ -65,7 +65,7 @@ RULES: dict[str, tuple[Any, str, Any]] = {
     "scores": (judge_reply, "_SCORE", re.compile(r"([0-9]{1,9})()?")),
     "the scale's end": (judge, "read_score", lambda reply, low, high: judge_reply.read_score(
         reply.split("/")[0], -99, 99)),
-    "threshold": (judge, "_side", lambda args, verdict: None if verdict is None else "for"),
+    "threshold": (judge, "side_of", lambda args, verdict: None if verdict is None else "for"),
     "median": (statistics, "median", lambda scores: sum(scores) / len(scores)),
     "both orders count": (judge, "_preference", _one_order),
     "a tie is none": (judge, "_preference", _ties_count),

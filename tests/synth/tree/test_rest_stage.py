@@ -8,6 +8,7 @@ import pytest
 from tests.synth.tree.stopping import killed_after, stop_after
 from tests.synth.tree.test_trees_stage import (
     CONCURRENCY,
+    UNSAVED,
     Server,
     _context,
     _recipe,
@@ -112,7 +113,7 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, server: Server) -> None:
     assert ctx.workspace.read("stepwise").equals(calm.workspace.read("stepwise"))
     counts = Counter(server.asked()[len(first) :])
     assert set(counts) == set(first)
-    assert counts.total() <= len(first) + kills * CONCURRENCY
+    assert counts.total() <= len(first) + kills * UNSAVED
 
 
 def test_each_fault_costs_its_own_tree(tmp_path: Path, server: Server) -> None:
