@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("data"))
     parser.add_argument("--recipe", default="quickstart", help="stem of the recipe's file")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("asset-graph.png"))
-    parser.add_argument("--size", default="2000,1080", help="width,height of the window")
+    parser.add_argument("--size", default="2000,1760", help="width,height of the window")
     chosen = parser.parse_args()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
