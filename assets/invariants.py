@@ -166,7 +166,7 @@ def correct_answers_scored(ctx: Context, version: Version | None) -> Found:
 
     These are the correct ones, unless a set also takes others (`verdicts`).
     """
-    from winnow.selectors.set_rules import accepted
+    from winnow.selectors.sets.kind_rules import accepted
 
     verdicts = ctx.workspace.read("verdicts", ["rollout_id", "verdict", "detail"])
     taken = pl.DataFrame(verdicts).filter(accepted(scores.asked_verdicts(ctx.recipe)))

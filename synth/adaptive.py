@@ -140,6 +140,8 @@ class Desk:
         self._target, self._writer, self._judge, self._on_row = target, writer, judge, on_row
         self._budget = spending or Spending()
         self._in_flight = asyncio.Semaphore(concurrency)
+        # With answers that have come and wait for the disk: the most that a kill can cost.
+        self._unsaved = asyncio.Semaphore(2 * concurrency)
         self.concurrency = concurrency
 
     async def answers(self, prompt: str, start: int, wanted: int) -> list[Judged]:
@@ -157,10 +159,11 @@ class Desk:
     async def _answer(self, prompt: str, found: Row | Missing) -> Judged:
         row = found
         if isinstance(row, Missing):
-            async with self._in_flight:
-                row = await ask(self._engine, self._messages[prompt], row, self._target)
-            self._budget.drawn(row["n_tokens"])
-            await self._writer.put(row)
+            async with self._unsaved:
+                async with self._in_flight:
+                    row = await ask(self._engine, self._messages[prompt], row, self._target)
+                self._budget.drawn(row["n_tokens"])
+                await self._writer.put(row)
             self._on_row(row)
         return row, await self._judge(row)
 

@@ -8,8 +8,7 @@ from winnow.pipeline.publish.method_schemas import CURRICULUM
 from winnow.pipeline.publish.set_schemas import RL
 from winnow.pipeline.recipe import CurriculumSet, RLSet
 from winnow.pipeline.verify.rules import UNFINISHED
-from winnow.selectors import set_rules
-from winnow.selectors.sets import rules
+from winnow.selectors.sets import kind_rules, rules
 from winnow.selectors.sets.signals import Chosen, Signals, answers, frame, table, tasks
 from winnow.selectors.sieve import Sieve
 
@@ -25,12 +24,12 @@ def rl(config: RLSet, signals: Signals, stage: str = "training_set/rl") -> Chose
     rules.trusted(sieve, config)
     rules.band(sieve, config)
     if config.majority == "correct":
-        set_rules.right_majority(sieve)
+        kind_rules.right_majority(sieve)
     if config.min_answer_tokens:
-        set_rules.long_answers(sieve, config.min_answer_tokens)
+        kind_rules.long_answers(sieve, config.min_answer_tokens)
     if config.mcts is not None:
-        set_rules.searched(sieve, config.mcts)
-    rules.cap(sieve, config, rules.BY_RATE if config.mcts is None else set_rules.BY_SEARCH)
+        kind_rules.searched(sieve, config.mcts)
+    rules.cap(sieve, config, rules.BY_RATE if config.mcts is None else kind_rules.BY_SEARCH)
     rows = _prompts(sieve.rows).to_dicts()
     for row in rows:
         row["id"] = digest("rl/1", [row["task_id"]])

@@ -5,8 +5,7 @@ import polars as pl
 from winnow.pipeline.names import digest
 from winnow.pipeline.publish.set_schemas import SFT
 from winnow.pipeline.recipe import SFTSet
-from winnow.selectors import set_rules
-from winnow.selectors.sets import rules, token_features
+from winnow.selectors.sets import kind_rules, rules, token_features
 from winnow.selectors.sets.signals import Chosen, Signals, answers_once, assistant, frame, table
 from winnow.selectors.sieve import Sieve
 
@@ -23,7 +22,7 @@ def sft(config: SFTSet, signals: Signals, stage: str = "training_set/sft") -> Ch
     sieve = Sieve(candidates, "rollout_id", stage)
     sieve.require(
         "verdict",
-        set_rules.accepted(config.accepted),
+        kind_rules.accepted(config.accepted),
         value=pl.col("verdict"),
         threshold=" or ".join(config.accepted),
         detail=pl.col("detail"),

@@ -164,7 +164,7 @@ def _score(ctx: Context, folder: ModelFolder) -> tuple[pa.Table, int]:
 def _candidates(ctx: Context) -> dict[str, dict[str, Any]]:
     """The answers to score by rollout id, with their prompt's messages. An answer that is judged for
     several tasks stands for one that it is right for, if there is one."""
-    from winnow.selectors.set_rules import accepted
+    from winnow.selectors.sets.kind_rules import accepted
 
     work = ctx.workspace
     verdicts = _frame(work.read("verdicts", ["rollout_id", "task_id", "verdict", "detail"]))

@@ -26,7 +26,8 @@ from winnow.synth.tree.mcts import MctsOptions
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("WINNOW_KILLS", "8"))
 CONCURRENCY, ITERATIONS = 12, 5
-UNSAVED = 2 * CONCURRENCY  # requests at the engine, and as many answers that wait for the disk
+# Requests at the engine, and answers that wait for the disk: of those there were never so many.
+UNSAVED = 2 * CONCURRENCY
 OPTIONS = trees.TreeOptions(MctsOptions(max_iterations=ITERATIONS, max_steps=5))
 
 

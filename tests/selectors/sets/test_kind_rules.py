@@ -12,7 +12,7 @@ from tests.selectors.sets.made_up import signals as _signals
 from winnow.pipeline import schema
 from winnow.pipeline.recipe import RLSet, SFTSet
 from winnow.pipeline.recipe_sections.sets import MCTSRule
-from winnow.selectors.set_rules import accepted
+from winnow.selectors.sets.kind_rules import accepted
 from winnow.selectors.sets.rl import rl
 from winnow.selectors.sets.sft import sft
 from winnow.selectors.sets.signals import Chosen, Signals
