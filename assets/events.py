@@ -54,6 +54,12 @@ class Made:
                 tags={**state, **pointers, _DATA_IS_OURS: "true"},
             )
         )
+        self.report_checks(instance, checks)
+
+    def report_checks(
+        self, instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckResult]
+    ) -> None:
+        """Write results of the asset's checks without a run."""
         for found in checks:
             assert found.check_name is not None
             instance.report_runless_asset_event(
@@ -66,6 +72,12 @@ class Made:
                     blocking=True,
                 )
             )
+
+    def failed_checks(self, instance: dg.DagsterInstance, names: Iterable[str]) -> set[str]:
+        """Those of the asset's checks whose latest result is a failure."""
+        keys = [dg.AssetCheckKey(self.key, name) for name in names]
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return {key.name for key, record in found.items() if record.status.value == "FAILED"}
 
     def _state(self, instance: dg.DagsterInstance) -> tuple[dict[str, str], dict[str, str]]:
         """What names the state, and the events that its inputs come from, as tags."""

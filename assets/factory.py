@@ -6,13 +6,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from winnow.assets import checks, graph, metadata, published, watch
+import winnow
+from winnow.assets import checks, graph, metadata, published, version_reports, watch
 from winnow.assets.listen import LogProgress
 from winnow.assets.markup import plain
 from winnow.assets.snapshot import RecipeFile
 from winnow.assets.versions import code_versions, set_code_version
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.publish.parquet import sha256
 from winnow.pipeline.recipe import Recipe
 from winnow.pipeline.workspace import Workspace
 from winnow.stages import chain
@@ -29,7 +31,7 @@ def build(files: Iterable[RecipeFile], home: Path) -> dg.Definitions:
 
 
 def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:
-    """The asset graph of a recipe and the job that makes all of it.
+    """The asset graph of a recipe, the job that makes all of it, and the reports on its versions.
 
     A recipe that cannot be read becomes one asset whose check fails with the reason.
     """
@@ -47,7 +49,11 @@ def recipe_definitions(file: RecipeFile, home: Path) -> dg.Definitions:
         description=f"Makes whatever {plain(file.stem)} still lacks, and publishes it.{said}",
     )
     watcher = watch.sensor(file, recipe, job.name)
-    return dg.Definitions(assets=assets, jobs=[job], sensors=[watcher] if watcher else [])
+    return dg.Definitions(
+        assets=[*assets, _report(file, recipe, home)],
+        jobs=[job],
+        sensors=[watcher] if watcher else [],
+    )
 
 
 def reason(error: Exception) -> str:
@@ -108,6 +114,30 @@ def _published(
         yield from results
 
     return publish
+
+
+def _report(file: RecipeFile, recipe: Recipe, home: Path) -> dg.AssetsDefinition:
+    """The report on each version: no part of the recipe's job, which has no partitions."""
+    code_version = f"{winnow.__version__}/{version_reports.VERSION}"
+    spec = _spec(file, recipe, graph.REPORT, code_version)
+
+    @dg.multi_asset(
+        name=f"{graph.identifier(file.stem)}__{graph.REPORT.path[0]}",
+        specs=[spec.replace_attributes(group_name=graph.report_group(file.stem))],
+        partitions_def=version_reports.partitions(recipe.dataset),
+        pool=graph.REPORT_POOL,
+    )
+    def write(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        ctx = _context(context, file, recipe, home)
+        with _failures():
+            version, path = version_reports.write(ctx, context.partition_key)
+        return dg.MaterializeResult(
+            asset_key=spec.key,
+            data_version=dg.DataVersion(sha256(path)),
+            metadata=metadata.of_report(version, path),
+        )
+
+    return write
 
 
 def _spec(file: RecipeFile, recipe: Recipe, node: graph.Node, code_version: str) -> dg.AssetSpec:

@@ -14,6 +14,7 @@ import dagster as dg
 from winnow.pipeline.recipe import Recipe
 
 MODEL_POOL = "gpu"  # the pool: one model pass at a time
+REPORT_POOL = "reports"  # of many versions, one report at a time
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ TABLES: tuple[Node, ...] = (
            "forward pass each.", {"pytorch"}, model_pass=True),
 )  # fmt: skip
 
-VERSION = "training_set"  # the last asset, and the stage that makes it and the sets
+VERSION = "training_set"  # the last asset of a run, and the stage that makes it and the sets
 _SET_READS = tuple((name,) for name in
                    ("prompts", "verdicts", "audit", "difficulty", "clusters", "scores"))  # fmt: skip
 
@@ -80,6 +81,17 @@ def nodes(recipe: Recipe) -> tuple[Node, ...]:
     return (*TABLES, *sets, Node((VERSION,), reads, meaning, kinds, stage=VERSION))
 
 
+# Beside the run: it has a partition per version, and no job makes it with the others.
+REPORT = Node(
+    ("report",),
+    ((VERSION,),),
+    "The page of `winnow report` on a version; each partition is a published version, old or new. "
+    "Signals of the run are on it as long as the recipe has not run again; made later, it shows what "
+    "the version alone can tell.",
+    frozenset({"html"}),
+)
+
+
 _ENGINE_KINDS = {"vllm": {"vllm"}, "openai": {"openai"}, "replay": set(), "source": set(),
                  "plugin": set()}  # fmt: skip
 
@@ -94,6 +106,12 @@ def kinds(node: Node, recipe: Recipe) -> set[str]:
 def prefix(stem: str) -> str:
     """First part of a recipe's asset keys: its file's stem, or what Dagster allows of it."""
     return stem if re.fullmatch(r"[A-Za-z0-9_.-]+", stem) else identifier(stem)
+
+
+def report_group(stem: str) -> str:
+    """The group of a recipe's report asset: one of its own, so that "Materialize all" in the recipe's
+    group asks for no partition."""
+    return f"{identifier(stem)}_reports"
 
 
 def identifier(stem: str) -> str:

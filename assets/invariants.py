@@ -215,7 +215,7 @@ def set_columns(ctx: Context, version: Version | None) -> Found:
     files = 1
     for name, config in ctx.recipe.sets.items():
         for split in version.rows[name]:
-            wanted = set_schemas.SETS[config.type]
+            wanted = set_schemas.columns_of(config.type, images=ctx.recipe.shows_images)
             faults += _differences(version.table_path(name, split), wanted)
             files += 1
     return Found(faults, {"files": files})

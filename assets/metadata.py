@@ -2,6 +2,8 @@
 
 import base64
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -53,6 +55,25 @@ def of_set(recipe: Recipe, version: Version, name: str) -> Metadata:
         "load": dg.MetadataValue.md(load_lines(version, [name])),
         "preview": dg.MetadataValue.md(previews.published(recipe, version, [name])),
         "decisions": dg.MetadataValue.md(previews.decisions(manifest, name)),
+    }
+
+
+def of_report(version: Version, path: Path) -> Metadata:
+    """Metadata of the report on a version: the page and its size, when the version was published,
+    rows by set and split."""
+    published = {}
+    if version.created:  # in run.json, which a copy of a version may lack
+        published["published"] = dg.MetadataValue.timestamp(datetime.fromisoformat(version.created))
+    return {
+        "page": dg.MetadataValue.path(str(path)),
+        "bytes": dg.MetadataValue.int(path.stat().st_size),
+        "version": dg.MetadataValue.text(version.ref),
+        **published,
+        **{
+            f"{name}/{split}": dg.MetadataValue.int(rows)
+            for name, splits in sorted(version.rows.items())
+            for split, rows in sorted(splits.items())
+        },
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from winnow.assets import checks, graph, metadata
+from winnow.assets import checks, graph, metadata, version_reports
 from winnow.assets.events import Made
 from winnow.assets.versions import set_code_version
 from winnow.pipeline.names import digest
@@ -56,6 +56,7 @@ def make(
     last = graph.nodes(ctx.recipe)[-1]
     wanted = set(context.selected_asset_keys)
     result, version = training_set.run(ctx, _only(ctx, prefix, wanted), costs)
+    version_reports.sync(context.instance, ctx.workspace.home, ctx.recipe.dataset)
     version_key = last.key(prefix)
     found = checks.run(version_key, ctx, result)
     results: list[dg.MaterializeResult[Any]] = []

@@ -12,7 +12,15 @@ from typing import Any
 
 import dagster as dg
 
-from winnow.assets import checks, factory, graph, metadata, published, snapshot
+from winnow.assets import (
+    checks,
+    factory,
+    graph,
+    metadata,
+    published,
+    snapshot,
+    version_reports,
+)
 from winnow.assets.dead_runs import close_dead_runs
 from winnow.assets.events import Made
 from winnow.assets.markup import plain
@@ -31,7 +39,8 @@ def report(folder: Path, ctx: Context) -> None:
 
 
 def report_all(home: Path) -> None:
-    """Report what every recipe of a home has made, and which recipes cannot be read.
+    """Report what every recipe of a home has made, its versions as partitions, and which recipes
+    cannot be read.
 
     Runs that a killed UI left behind are closed first.
     A recipe whose results cannot be reported costs a line on standard error.
@@ -53,6 +62,7 @@ def report_all(home: Path) -> None:
 
 
 def _report_noted(instance: dg.DagsterInstance, ctx: Context) -> None:
+    version_reports.sync(instance, ctx.workspace.home, ctx.recipe.dataset)
     notes = noted(ctx.workspace)
     prefix = graph.prefix(ctx.workspace.name)
     for node in graph.TABLES:
@@ -82,6 +92,10 @@ def _report(
     if not made.is_known(instance, since):
         shown = metadata.describe(ctx.recipe, ctx.workspace, result)
         made.report(instance, shown, _BY_HAND, checks.run(made.key, ctx, result))
+    elif failed := made.failed_checks(instance, checks.CHECKS[result.stage]):
+        # A check may have failed over another stage's table, and that one was made anew since.
+        again = checks.run(made.key, ctx, result)
+        made.report_checks(instance, [c for c in again if c.passed and c.check_name in failed])
 
 
 def _report_broken(instance: dg.DagsterInstance, file: snapshot.RecipeFile, why: str) -> None:

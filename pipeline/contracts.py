@@ -82,10 +82,20 @@ class Untold(UsageError):
     """The engine does not tell the most likely tokens, or not so many."""
 
 
+class Images(Protocol):
+    """The images of one message, in the order of the `<image>` marks in its text."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def read(self) -> Sequence[bytes]: ...
+
+
 class Engine(Protocol):
     """Messages and sampling parameters in, one completion out.
 
-    The engine batches whatever is in flight; callers start as many calls as they like.
+    The engine batches whatever is in flight; callers start as many calls as they like. A message with
+    `images` shows them where its text has marks; an engine that cannot see refuses it (EngineError).
     """
 
     @property

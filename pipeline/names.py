@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Message = Mapping[str, str]
+# `role`, `content`; where the text shows images, `images` too (a `contracts.Images`).
+Message = Mapping[str, Any]
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

@@ -23,7 +23,7 @@ from pydantic import (
 
 from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.publish.set_schemas import SETS
+from winnow.pipeline.publish.set_schemas import columns_of
 from winnow.pipeline.publish.views import ViewRequest
 from winnow.pipeline.recipe_errors import duplicates, explain
 from winnow.pipeline.recipe_sections import own_answers
@@ -67,6 +67,7 @@ from winnow.pipeline.recipe_sections.sources import (
     PluginSource,
     ReasoningGymSource,
     SourceConfig,
+    TrajectoriesSource,
 )
 from winnow.pipeline.recipe_sections.stopping import (
     BandFillSteering,
@@ -80,6 +81,7 @@ from winnow.pipeline.recipe_sections.stopping import (
     StopConfig,
     UntilKCorrectStop,
 )
+from winnow.pipeline.recipe_sections.trajectory_set import TrajectoriesSet
 from winnow.pipeline.verify.audit import AuditConfig
 
 __all__ = [
@@ -111,6 +113,8 @@ __all__ = [
     "SourceEngine",
     "StepValuesSet",
     "SureUnsureSet",
+    "TrajectoriesSet",
+    "TrajectoriesSource",
     "UDSConfig",
     "UnpairedSet",
     "VLLMEngine",
@@ -311,6 +315,7 @@ class Recipe(Part):
             )
         if isinstance(self.engine, SourceEngine):
             own_answers.check(self.sources, adaptive=self.sampling.adaptive)
+        own_answers.check_trajectories(self.sources, self.engine, self.sets)
         if self.uds.model is None and not isinstance(self.engine, VLLMEngine):
             if any(isinstance(s, SFTSet) and s.uds for s in self.sets.values()):
                 raise ValueError(
@@ -319,9 +324,16 @@ class Recipe(Part):
                 )
         return self
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether some source has a column of images; every set then has one."""
+        columns = (getattr(source, "columns", None) for source in self.sources)
+        return any(each is not None and each.images is not None for each in columns)
+
     def views(self) -> dict[str, ViewRequest]:
         """What `formats` asks for, by the view's name; raises UsageError."""
-        columns = {name: SETS[each.type] for name, each in self.sets.items()}
+        images = self.shows_images
+        columns = {name: columns_of(each.type, images=images) for name, each in self.sets.items()}
         return requests(self.formats, columns, provenance=self.provenance)
 
 
@@ -375,6 +387,7 @@ _TYPED: dict[str, type[BaseModel]] = {
     "source": SourceEngine,
     "plugin": PluginSource,
     **SET_TYPES,
+    "sources.trajectories": TrajectoriesSource,
     "interval": IntervalStop,
     "until_k_correct": UntilKCorrectStop,
     "majority": MajorityStop,

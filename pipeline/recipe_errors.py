@@ -79,8 +79,9 @@ def _keys_at(loc: tuple[int | str, ...], root: Model, typed: Typed) -> list[str]
     if not loc:
         return list(root.model_fields)
     last = str(loc[-1])
-    if last in typed:
-        return list(typed[last].model_fields)
+    for name in (f"{loc[0]}.{last}", last):  # two sections of one type stand in two places
+        if name in typed:
+            return list(typed[name].model_fields)
     field = root.model_fields.get(last)
     annotation = field.annotation if field else None
     if len(loc) > 1 and (parent := root.model_fields.get(str(loc[-2]))):  # sections by free names

@@ -20,6 +20,8 @@ PROMPTS = pa.schema(
         column("task_id", pa.string(), "Name of prompt, reference and verifier together."),
         column("prompt_id", pa.string(), "Name of what the model sees."),
         column("messages", MESSAGES, "The conversation so far (role, content)."),
+        column("images", pa.list_(pa.string()), "Names (SHA-256 of the bytes) of the pictures that it shows, in order; "
+               "each `<image>` in the text is one.", null="it shows none"),
         column("answer", pa.string(), "Reference answer.", null="the verifier needs none"),
         column("verifier", pa.string(), "Verifier that judges answers to this row."),
         column("verifier_args", pa.string(), "Its arguments, canonical JSON."),
@@ -34,6 +36,13 @@ PROMPTS = pa.schema(
         column("meta", pa.string(), "Further columns that the recipe keeps, canonical JSON."),
     ]
 )  # fmt: skip
+
+IMAGES = pa.schema(
+    [
+        column("image_id", pa.string(), "SHA-256 of the bytes."),
+        column("bytes", pa.binary(), "The picture's file."),
+    ]
+)
 
 ROLLOUTS = pa.schema(
     [
@@ -60,12 +69,14 @@ ROLLOUTS = pa.schema(
 
 COMPLETIONS = pa.schema(
     [
-        column("rollout_id", pa.string(), "Name of this answer, by its prompt, source and text."),
+        column("rollout_id", pa.string(), "Name of this answer, by its prompt, source, text and trajectory."),
         column("prompt_id", pa.string(), "Prompt that it answers."),
         column("source", pa.string(), "Source that brings it."),
         column("completion", pa.string(), "The answer's text."),
+        column("trajectory", pa.string(), "The trajectory that it ends, canonical JSON.",
+               null="the source brings none"),
     ]
-)
+)  # fmt: skip
 
 SAMPLED = pa.schema(
     [

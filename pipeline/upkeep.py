@@ -45,11 +45,16 @@ def find(home: Path) -> Garbage:
     Kept are imported answers, those that a recipe's last run holds or that its present target asks
     for (also while it is not finished), and all that a version's rows or ledger name; with an answer
     its verdicts, of whatever verifier version, and with it or its prompt their features; with a
-    prompt the steps and judgements of its tree searches.
+    prompt the steps and judgements of its tree searches. Of images those that a last run's prompts show:
+    versions hold their own.
     """
     needed = _needed(home)
     rows: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
+    with open_store(home, "images") as store:
+        held = store.all(["image_id"])["image_id"].to_pylist()
+    rows["images"] = [name for name in held if name not in needed.images]
+    kept["images"] = len(held) - len(rows["images"])
     with open_store(home, "rollouts") as store:
         columns = ["prompt_id", "policy", "template", "sampler", "recipe_seed"]
         table = store.all(columns).to_pylist()
@@ -74,7 +79,7 @@ def collect(home: Path) -> Garbage:
     with contextlib.ExitStack() as held:
         stores = {
             name: held.enter_context(open_store(home, name, write=True, wait=False))
-            for name in ("rollouts", *_OWNERS)
+            for name in ("images", "rollouts", *_OWNERS)
         }
         garbage = find(home)
         for name, store in stores.items():
@@ -91,10 +96,11 @@ def collect(home: Path) -> Garbage:
 
 @dataclass(frozen=True)
 class _Needed:
-    """`names` of prompts and rollouts that something refers to; for each recipe the prompts and the
+    """`names` of prompts and rollouts that something refers to, and of the `images` of prompts; for each recipe the prompts and the
     target (see `Workspace.note_target`) of its last run."""
 
     names: set[str]
+    images: set[str]
     targets: list[tuple[set[str], dict[str, Any]]]
 
 
@@ -109,8 +115,11 @@ def _wanted(row: dict[str, Any], needed: _Needed) -> bool:
 
 def _needed(home: Path) -> _Needed:
     names: set[str] = set()
+    images: set[str] = set()
     targets: list[tuple[set[str], dict[str, Any]]] = []
     for folder in home.glob(".stages/*/"):
+        for shown in _column(folder / "prompts.parquet", "images"):
+            images.update(shown or ())
         prompts = set(_column(folder / "prompts.parquet", "prompt_id"))
         names |= prompts | set(_column(folder / "rollouts.parquet", "rollout_id"))
         target = folder / "target.json"
@@ -121,11 +130,13 @@ def _needed(home: Path) -> _Needed:
             for version in list_versions(folder):
                 if not version.problem:
                     names |= _named_by(version)
-    return _Needed(names, targets)
+    return _Needed(names, images, targets)
 
 
 def _column(path: Path, name: str) -> list[str]:
-    return pq.read_table(path, columns=[name])[name].to_pylist() if path.is_file() else []
+    if not path.is_file() or name not in pq.read_schema(path).names:
+        return []  # a run of an older winnow has no images
+    return pq.read_table(path, columns=[name])[name].to_pylist()
 
 
 def _named_by(version: Version) -> set[str]:

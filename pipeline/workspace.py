@@ -3,7 +3,7 @@
 A *home* folder holds everything that winnow writes:
 
     <home>/recipes/                 recipes (read)
-    <home>/.store/*.sqlite          rollouts, verdicts, steps and features of all recipes
+    <home>/.store/*.sqlite          pictures, rollouts, verdicts, steps and features of all recipes
     <home>/.stages/<recipe>/        one Parquet table per stage: the signals of the last run
     <home>/<dataset>/<version>/     published versions
 
@@ -108,6 +108,9 @@ class Workspace:
         temporary.write_text(target)
         temporary.replace(path)
 
+    def images(self, *, write: bool = False, **lock: Any) -> Store:
+        return open_store(self.home, "images", write=write, **lock)
+
     def rollouts(self, *, write: bool = False, **lock: Any) -> Store:
         return open_store(self.home, "rollouts", write=write, **lock)
 
@@ -125,6 +128,7 @@ class Workspace:
 
 
 _STORES: Mapping[str, tuple[pa.Schema, str, tuple[str, ...]]] = {
+    "images": (schema.IMAGES, "image_id", ()),
     "rollouts": (schema.ROLLOUTS, "rollout_id", ("prompt_id",)),
     "verdicts": (schema.VERDICTS, "verdict_id", ("rollout_id",)),
     "steps": (schema.STEPS, "step_id", ("prompt_id",)),
@@ -142,7 +146,7 @@ def open_store(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Store:
-    """The store `name` of a home folder: rollouts, verdicts, features (of recipes), steps and
+    """The store `name` of a home folder: images (of prompts), rollouts, verdicts, features (of recipes), steps and
     judgements (of tree searches and hinted answers), row_features (of any table's rows, by what their texts are; no
     clean-up removes those).
     """

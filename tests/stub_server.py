@@ -2,9 +2,12 @@
 
 Run as a program: `python stub_server.py LOG [SECONDS]`. It prints its port, answers each request
 after about SECONDS, and appends one line per answered request, the request's seed, to LOG. The
-answer to "What is A + B?" is right for about half of the seeds and depends on the seed alone.
+answer to "What is A + B?" is right for about half of the seeds and depends on the seed alone. Where a
+prompt shows images, it says the colours of their first pixels, in order.
 """
 
+import base64
+import io
 import json
 import random
 import re
@@ -14,6 +17,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from PIL import Image
+
+_COLOURS = {(255, 0, 0): "red", (0, 255, 0): "green", (0, 0, 255): "blue"}
 _SUM = re.compile(r"What is (\d+) \+ (\d+)\?")
 
 
@@ -29,6 +35,19 @@ def answer(prompt: str, seed: int) -> str:
     return f"The answer is {total}." + " Sure." * chance.randint(0, 5)
 
 
+def colours(parts: list[dict[str, Any]], seed: int) -> str:
+    """What the images among the parts of a message show; for about half of the seeds the first one only."""
+    found = []
+    for part in parts:
+        if part["type"] == "image_url":
+            head, body = part["image_url"]["url"].split(",")
+            assert head == "data:image/png;base64"
+            with Image.open(io.BytesIO(base64.b64decode(body))) as image:
+                first: Any = image.convert("RGB").getpixel((0, 0))
+                found.append(_COLOURS[first])
+    return "The answer is: " + " ".join(found[: None if random.Random(seed).random() < 0.5 else 1])
+
+
 def main(log: str, seconds: float) -> None:
     lock = threading.Lock()
 
@@ -39,7 +58,8 @@ def main(log: str, seconds: float) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seed = body["seed"]
             time.sleep(seconds * (0.5 + random.Random(seed).random()))
-            text = answer(body["messages"][-1]["content"], seed)
+            content = body["messages"][-1]["content"]
+            text = answer(content, seed) if isinstance(content, str) else colours(content, seed)
             reply: dict[str, Any] = {
                 "id": str(seed),
                 "object": "chat.completion",

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which `winnow run` has made the quickstart."""
     folder = tmp_path_factory.mktemp("quickstart") / "home"
     printed = _run(folder)
-    for part in ("rows in", "sampled", "judged", "tokens/s", "from datasets import load_dataset"):
+    for part in ("rows in", "answers", "judged", "tokens/s", "from datasets import load_dataset"):
         assert part in printed
     return folder
 
@@ -131,7 +131,7 @@ def test_dagster_finds_what_the_command_made_and_samples_only_the_rest(
     from winnow.assets.factory import build
     from winnow.assets.snapshot import read_all
 
-    job = build(read_all(fresh), fresh).resolve_implicit_global_asset_job_def()
+    job = build(read_all(fresh), fresh).resolve_job_def("quickstart_all")
     with dg.instance_for_test() as instance:
         result = job.execute_in_process(instance=instance)
         assert result.success

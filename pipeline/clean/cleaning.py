@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,28 @@ def _hits(report: pa.Table) -> pa.Table:
 
 
 def _duplicates(
+    prompts: pa.Table,
+    config: Dedup,
+    sources: list[str],
+    embedder: Callable[[], Embedder],
+    progress: Progress,
+) -> list[Dropped]:
+    """Duplicates among prompts that show the same images: one text may ask of any number of them."""
+    shown: dict[tuple[str, ...], list[int]] = {}
+    for row, images in enumerate(prompts["images"].to_pylist()):
+        shown.setdefault(tuple(images or ()), []).append(row)
+    if len(shown) == 1:
+        return _same_texts(prompts, config, sources, embedder, progress)
+    opened = cache(embedder)
+    return [
+        drop
+        for rows in shown.values()
+        if len(rows) > 1
+        for drop in _same_texts(prompts.take(rows), config, sources, opened, progress)
+    ]
+
+
+def _same_texts(
     prompts: pa.Table,
     config: Dedup,
     sources: list[str],

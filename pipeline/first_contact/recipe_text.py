@@ -27,7 +27,7 @@ def render(look: Look, guess: Guess, name: str, recipe: str) -> str:
     roles, judged, sizes = guess.roles, guess.judged, guess.sizes
     brings = judged.verifier == "none" and roles.completion is not None
     parts = [
-        *_head(look, name),
+        *head(look, name),
         *_source(look, roles, judged, name),
         *(_own_answers() if brings else _engine(roles, sizes)),
         *_sampling(sizes, brings=brings),
@@ -35,7 +35,7 @@ def render(look: Look, guess: Guess, name: str, recipe: str) -> str:
         f"clusters: {{k: {sizes.k}}} # the square root of half the rows",
         *_sets(judged, sizes, brings=brings),
         *_unknown(look, judged, sizes, brings=brings),
-        *_next(recipe),
+        *next_steps(recipe),
     ]
     return "\n".join(parts) + "\n"
 
@@ -71,7 +71,8 @@ def comment(text: str, indent: int = 0, hang: int = 0) -> list[str]:
     return [lead + part for part in parts]
 
 
-def _head(look: Look, name: str) -> list[str]:
+def head(look: Look, name: str) -> list[str]:
+    """How a recipe begins: what its guesses rest on, and its first keys."""
     count = f"{look.n_rows:,}" if look.all_read else f"at least {look.n_rows:,}"
     lost = f"; {look.unreadable:,} of those that were read are broken" if look.unreadable else ""
     return [
@@ -89,43 +90,51 @@ def _source(look: Look, roles: Roles, judged: Judged, name: str) -> list[str]:
     prompt = (*roles.prompt, *judged.prompt)
     config, columns = look.config, look.columns
     lines = ["", "sources:", "  - type: dataset"]
-    lines += _key(
+    lines += key_lines(
         4, "path", config.path, "A path is relative to the folder that winnow is started in."
     )
-    lines += _key(4, "name", name)
+    lines += key_lines(4, "name", name)
     for key in ("config", "split", "revision"):
         value = getattr(config, key)
         if value is not None and (key != "split" or value != "train"):
-            lines += _key(4, key, value)
+            lines += key_lines(4, key, value)
     lines.append("    columns:")
-    lines += _key(
+    lines += key_lines(
         6, "prompt", prompt[0] if len(prompt) == 1 else prompt, roles.why.get("prompt", "")
     )
     why = roles.why.get("answer", "the reference, by its name and by what the verifier reads")
     if judged.answer is None:
         why = "The verifier compares with no reference."
-    lines += _key(6, "answer", judged.answer, why)
+    lines += key_lines(6, "answer", judged.answer, why)
     if roles.completion is not None:
-        lines += _key(
+        lines += key_lines(
             6, "completion", roles.completion,
             f"An answer that each row brings ({roles.why.get('completion', 'as you say')}). It is read "
             "where the engine is `{type: source}`, or else left aside.",
         )  # fmt: skip
+    if roles.images is not None:
+        lines += key_lines(
+            6, "images", roles.images, f"What the prompt shows: {roles.why['images']}."
+        )
     if roles.domain is not None:
         different = len(set(columns[roles.domain].texts))
-        lines += _key(6, "domain", roles.domain, f"By its name; {different} different ones.")
+        lines += key_lines(6, "domain", roles.domain, f"By its name; {different} different ones.")
     if judged.arguments:
-        lines += _key(6, "arguments", judged.arguments, "What the verifier needs of each row.")
+        lines += key_lines(6, "arguments", judged.arguments, "What the verifier needs of each row.")
     if judged.files:
-        lines += _key(6, "files", judged.files, "Found beside the file; {} is the row's value.")
+        lines += key_lines(
+            6, "files", judged.files, "Found beside the file; {} is the row's value."
+        )
     used = (*prompt, *judged.arguments.values())
     if as_json := tuple(n for n in dict.fromkeys(used) if columns[n].is_json):
-        lines += _key(6, "json_columns", as_json, "Their texts are JSON.")
+        lines += key_lines(6, "json_columns", as_json, "Their texts are JSON.")
     if roles.keep:
-        lines += _key(6, "keep", roles.keep, "A name of each row, kept in the prompt's `meta`.")
-    lines += _key(4, "verifier", judged.verifier, f"{judged.why}.")
+        lines += key_lines(
+            6, "keep", roles.keep, "A name of each row, kept in the prompt's `meta`."
+        )
+    lines += key_lines(4, "verifier", judged.verifier, f"{judged.why}.")
     if judged.args:
-        lines += _key(4, "verifier_args", judged.args)
+        lines += key_lines(4, "verifier_args", judged.args)
     return [*lines, *comment("licence: ... (not guessed; the published card needs it)", 4)]
 
 
@@ -133,6 +142,18 @@ def _engine(roles: Roles, sizes: Sizes) -> list[str]:
     also = ""
     if roles.completion is not None:
         also = " To choose among the rows' own answers instead: {type: source}, and a `uds.model`."
+    if roles.images is not None:
+        return [
+            "",
+            *comment(
+                "Whose answers are drawn and measured: a server with a model that sees, such as `vllm serve "
+                "MODEL`; the name and the address are yours to fill in." + also
+            ),
+            "engine:",
+            "  type: openai",
+            "  model: MODEL",
+            "  base_url: http://127.0.0.1:8000/v1",
+        ]
     return [
         "",
         *comment(
@@ -216,7 +237,8 @@ def _unknown(look: Look, judged: Judged, sizes: Sizes, *, brings: bool) -> list[
     return ["", *comment("What could not be guessed, or what to know:"), *_bullets(said)]
 
 
-def _next(recipe: str) -> list[str]:
+def next_steps(recipe: str) -> list[str]:
+    """How a recipe ends: what to do with the file that it is written to."""
     shown = shlex.quote(recipe)
     return [
         *comment("What to do next:"),
@@ -234,7 +256,8 @@ def _bullets(items: Iterable[str]) -> list[str]:
     return [line for item in items for line in comment(f"- {item}", hang=2)]
 
 
-def _key(indent: int, key: str, value: Any, why: str = "") -> list[str]:
+def key_lines(indent: int, key: str, value: Any, why: str = "") -> list[str]:
+    """A key on its line, below a comment that says why."""
     sentence = f"{why[:1].upper()}{why[1:]}" if why else ""
     if sentence and not sentence.endswith("."):
         sentence += "."

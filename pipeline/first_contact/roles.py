@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.first_contact.look import Column, Look
+from winnow.pipeline.images import kind
+from winnow.pipeline.sources import local_folder, row_images
+from winnow.pipeline.sources.rows import Drop
 
 # Names that data sets give to a role, the likeliest first.
 PROMPTS = ("prompt", "question", "problem", "instruction", "query", "messages", "conversation",
@@ -19,8 +22,10 @@ ANSWERS = ("answer", "final_answer", "gold_answer", "expected_answer", "ground_t
 COMPLETIONS = ("completion", "response", "output", "solution", "code", "canonical_solution", "chosen",
                "rationale", "explanation")  # fmt: skip
 DOMAINS = ("domain", "subject", "category", "topic", "type", "task_type", "field", "db_id")
+IMAGES = ("images", "image", "pictures", "picture", "img", "figure", "decoded_image")
 NAMES = ("id", "task_id", "uid", "uuid", "qid", "question_id", "problem_id", "idx", "index")
 _MOST_DOMAINS = 0.2  # of the rows, different ones
+_LOOKED_AT = 20  # rows whose images are read
 _ASKS = 8  # characters that a prompt has at least, on average
 
 
@@ -43,6 +48,7 @@ class Roles:
     completion: str | None
     domain: str | None
     keep: tuple[str, ...]
+    images: str | None = None
     why: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +67,15 @@ def roles(look: Look, wishes: Wishes) -> Roles:
     for role, said in (("answer", wishes.answer), ("completion", wishes.completion)):
         if said is not None:
             why[role] = "as you say"
-    return Roles(prompt, answers, completion, _domain(columns, rest), _keep(columns, rest), why)
+    return Roles(
+        prompt,
+        answers,
+        completion,
+        _domain(columns, rest),
+        _keep(columns, rest),
+        _images(look, rest, why),
+        why,
+    )
 
 
 def no_column(look: Look, problem: str) -> UsageError:
@@ -121,6 +135,23 @@ def _domain(columns: Mapping[str, Column], rest: Collection[str]) -> str | None:
         column = columns[name]
         different = set(column.texts)
         if column.kind == "text" and 1 < len(different) <= max(2, _MOST_DOMAINS * column.rows):
+            return name
+    return None
+
+
+def _images(look: Look, rest: Collection[str], why: dict[str, str]) -> str | None:
+    """A column of images: it has such a name, and what it holds can be read."""
+    folder = local_folder(look.config)
+    for name in _named(look.columns, IMAGES, rest):
+        values = look.columns[name].values[:_LOOKED_AT]
+        try:
+            read = [row_images.read(value, name, folder) for value in values]
+        except Drop as drop:
+            why["images"] = f"`{name}` has the name, but {drop.detail}"
+            continue
+        if any(read):
+            files = sorted({f"{kind(image.data)}" for found in read for image in found})
+            why["images"] = f"by its name; the first {len(values)} rows have {', '.join(files)}"
             return name
     return None
 

@@ -48,10 +48,15 @@ def sizes(look: Look, prompt: Sequence[str], completion: str | None, verifier: s
         n=8 if look.n_rows <= _MANY else 4,
         max_tokens=max_tokens,
         max_model_len=context,
-        k=min(max(round(math.sqrt(look.n_rows / 2)), 2), 512),
+        k=clusters(look),
         why_tokens=why,
         too_long=sum(length > room for length in asked) / len(asked) if asked else 0.0,
     )
+
+
+def clusters(look: Look) -> int:
+    """How many clusters of prompts: the square root of half the rows, between 2 and 512."""
+    return min(max(round(math.sqrt(look.n_rows / 2)), 2), 512)
 
 
 def _lengths(columns: Sequence[Column]) -> list[int]:

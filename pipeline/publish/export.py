@@ -27,7 +27,7 @@ from winnow.pipeline.publish.formats.base import View, convert, json_record, vie
 from winnow.pipeline.publish.formats.images import IMAGES, save_images
 from winnow.pipeline.publish.formats.registry import FORMATS, fitting, get_format, the_set
 from winnow.pipeline.publish.markdown import inline
-from winnow.pipeline.publish.parquet import ROW_GROUP_ROWS, write_table
+from winnow.pipeline.publish.parquet import group_rows, write_table
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.publish.views import BESIDE, table_of
 
@@ -159,7 +159,7 @@ def _write(view: View, source: Path, split: str, target: Path) -> int:
         data = stack.enter_context(_JsonFile(target))
         extra = stack.enter_context(_JsonFile(beside)) if view.beside is not None else None
         file = stack.enter_context(pq.ParquetFile(source))
-        for rows, origins in convert(view, file.iter_batches(ROW_GROUP_ROWS), split):
+        for rows, origins in convert(view, file.iter_batches(group_rows(view.source)), split):
             for row in rows.to_pylist():
                 data.write(_record(view, row, target.parent))
             if extra is not None and origins is not None:

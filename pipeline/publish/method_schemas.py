@@ -5,6 +5,7 @@ The methods are named in `winnow.pipeline.recipe_sections.method_sets`, where a 
 
 import pyarrow as pa
 
+from winnow.pipeline.publish.formats.conversations import TOOL_MESSAGES
 from winnow.pipeline.publish.set_columns import (
     ID,
     JUDGE,
@@ -221,6 +222,31 @@ CRITIQUE = pa.schema(
         column("judge", pa.string(), "Model @ revision that wrote the critique; it had a rubric and, where that asks for "
                "it, the reference answer before it."),
         column("rollout_id", pa.string(), "The solution."),
+        JUDGE,
+        *ORIGIN,
+    ]
+)  # fmt: skip
+
+TRAJECTORIES = pa.schema(
+    [
+        ID,
+        column("messages", TOOL_MESSAGES, "The trajectory as a conversation: what the agent said and called, and what "
+               "came back."),
+        column("tools", pa.string(), "Functions that the agent could call, JSON: a list of schemas, of names alone "
+               "where no more is known.", null="none are listed"),
+        column("loss_mask", pa.list_(pa.bool_()), "Of each message: whether to train on it; only messages of the agent. The "
+               "formats adp and openai_chat carry it, the others have no place for it."),
+        column("origin", pa.list_(pa.string()), "Of each message: expert or student; null for what is not the agent's.",
+               null="not known"),
+        column("branch_point", pa.int32(), "First message that the student wrote instead of the expert, from 0.",
+               null="there is none"),
+        column("reward", pa.float64(), "Final reward of the trajectory.", null="it brings none"),
+        column("n_actions", pa.int32(), "Actions of the agent: calls, code and messages."),
+        column("trajectory", pa.string(), "All of the trajectory, JSON of the Agent Data Protocol; rewards, pages and "
+               "annotations, too. `details` has the mask where the set asks for another than its own."),
+        column("rollout_id", pa.string(), "The answer that it ends with."),
+        column("verdict", pa.string(), "Verdict on that answer: correct, or what else the set takes (unjudged: no "
+               "verifier could tell)."),
         JUDGE,
         *ORIGIN,
     ]

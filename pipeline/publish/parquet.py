@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.pipeline.errors import WinnowError
-from winnow.pipeline.publish.formats.images import with_image_feature
+from winnow.pipeline.publish.formats.images import has_images, with_image_feature
 
 ROW_GROUP_ROWS = 2048  # `datasets` reads a group at a time: tens of MB of long answers
+IMAGE_GROUP_ROWS = 100  # where rows hold images; as `datasets` itself has it
 _READ_BYTES = 1 << 20
 
 
@@ -63,9 +64,14 @@ def write_table(
         store_schema=True,
     ) as writer:
         for group in _groups(table, schema, order):
-            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(group, row_group_size=group_rows(schema))
     sync(path)
     return WrittenFile(sha256(path), path.stat().st_size, table.num_rows)
+
+
+def group_rows(schema: pa.Schema) -> int:
+    """Rows of a row group, and of what is held in memory at once, of a table of these columns."""
+    return IMAGE_GROUP_ROWS if has_images(schema) else ROW_GROUP_ROWS
 
 
 def sha256(path: Path) -> str:
@@ -113,8 +119,9 @@ def _groups(table: pa.Table, schema: pa.Schema, order: pa.Array) -> Iterator[pa.
     """Row groups in order, each in one chunk, so that pages never follow the input's chunks."""
     # Rows are gathered with 64-bit offsets: a column of a big set holds more than 2 GiB of text.
     rows = table.cast(_converted(schema, wide=True)).combine_chunks()
-    for start in range(0, table.num_rows, ROW_GROUP_ROWS):
-        yield from _narrow(rows, schema, order.slice(start, ROW_GROUP_ROWS))
+    size = group_rows(schema)
+    for start in range(0, table.num_rows, size):
+        yield from _narrow(rows, schema, order.slice(start, size))
 
 
 def _narrow(rows: pa.Table, schema: pa.Schema, at: pa.Array) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ belong to, and which verifier judged them.
 import pyarrow as pa
 
 from winnow.pipeline.publish import method_schemas
+from winnow.pipeline.publish.formats import images
 from winnow.pipeline.publish.set_columns import ORIGIN
 from winnow.pipeline.schema import MESSAGES, column
 
@@ -76,11 +77,23 @@ SETS: dict[str, pa.Schema] = {
     "step_values": method_schemas.STEP_VALUES,
     "fait": method_schemas.FAIT,
     "critique": method_schemas.CRITIQUE,
+    "trajectories": method_schemas.TRAJECTORIES,
 }
+
+# Of sets whose prompts show images. `datasets` reads them as its feature `Image` only where the column
+# may be null; none is.
+IMAGES = column(images.IMAGES, pa.list_(images.IMAGE), "Images that the prompt shows, in order; each `<image>` in its "
+                "text is one.").with_nullable(True)  # fmt: skip
+
+
+def columns_of(type: str, *, images: bool) -> pa.Schema:
+    """Columns of a published set of a type, whose prompts show images or not."""
+    return SETS[type].append(IMAGES) if images else SETS[type]
+
 
 # Types of sets whose ledger decides about answers, not tasks; and those with several rows of what it
 # decides about.
-OF_ANSWERS = frozenset(("sft", "unpaired", "c_rlft", "critique"))
+OF_ANSWERS = frozenset(("sft", "unpaired", "c_rlft", "critique", "trajectories"))
 SEVERAL_ROWS = frozenset(("preference", "step_values"))
 
 # Columns whose values name rows of the ledger, the most specific first: what decided about a

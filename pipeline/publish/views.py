@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from winnow.pipeline.publish.formats.base import View, convert, view_of
 from winnow.pipeline.publish.formats.registry import get_format
-from winnow.pipeline.publish.parquet import ROW_GROUP_ROWS, link_file, sync, write_table
+from winnow.pipeline.publish.parquet import group_rows, link_file, sync, write_table
 from winnow.pipeline.publish.version import Version
 
 BESIDE = "provenance"
@@ -87,7 +87,7 @@ def write_view(
 def table_of(view: View, path: Path, split: str) -> tuple[pa.Table, pa.Table | None]:
     """The view's rows, and the rows beside, of the set's file `path`."""
     with pq.ParquetFile(path) as file:
-        parts = list(convert(view, file.iter_batches(ROW_GROUP_ROWS), split))
+        parts = list(convert(view, file.iter_batches(group_rows(view.source)), split))
     rows = pa.Table.from_batches([part for part, _ in parts], view.schema)
     if view.beside is None:
         return rows, None

@@ -58,8 +58,8 @@ class ReplayEngine(Part):
 
 
 class SourceEngine(Part):
-    """The answers that the sources bring (`columns.completion`); nothing is sampled. A prompt has the
-    first `sampling.n` different ones, of the policy `source:NAME`."""
+    """The answers that the sources bring (`columns.completion`, or trajectories); nothing is sampled. A
+    prompt has the first `sampling.n` different ones, of the policy `source:NAME`."""
 
     type: Literal["source"]
 

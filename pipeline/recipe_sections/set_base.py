@@ -6,10 +6,18 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_
 from pydantic import model_validator as _model_validator
 
 from winnow.pipeline.arguments import BadArguments
+from winnow.pipeline.contracts import VerdictName
 from winnow.pipeline.recipe_sections.part import Part, Share
 
 # YAML gives lists where the sections hold tuples.
 Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+# What a set's `verdicts` takes.
+ACCEPTED: dict[str, tuple[VerdictName, ...]] = {
+    "correct": ("correct",),
+    "not_wrong": ("correct", "unjudged"),
+    "any": ("correct", "unjudged", "wrong"),
+}
 
 
 class AnySet(Part):

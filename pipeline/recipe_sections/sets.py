@@ -22,13 +22,8 @@ from winnow.pipeline.recipe_sections.method_sets import (
     UnpairedSet,
 )
 from winnow.pipeline.recipe_sections.part import Part, Seed
-from winnow.pipeline.recipe_sections.set_base import AnySet, BandedSet, Form, Percent
-
-_ACCEPTED: dict[str, tuple[VerdictName, ...]] = {
-    "correct": ("correct",),
-    "not_wrong": ("correct", "unjudged"),
-    "any": ("correct", "unjudged", "wrong"),
-}
+from winnow.pipeline.recipe_sections.set_base import ACCEPTED, AnySet, BandedSet, Form, Percent
+from winnow.pipeline.recipe_sections.trajectory_set import TrajectoriesSet
 
 
 class TokenMasks(Part):
@@ -75,7 +70,7 @@ class SFTSet(BandedSet):
     @property
     def accepted(self) -> tuple[VerdictName, ...]:
         """The verdicts that an answer may have."""
-        return _ACCEPTED[self.verdicts]
+        return ACCEPTED[self.verdicts]
 
 
 class MCTSRule(Part):
@@ -156,7 +151,8 @@ SetConfig = Annotated[
     | SureUnsureSet
     | StepValuesSet
     | FaitSet
-    | CritiqueSet,
+    | CritiqueSet
+    | TrajectoriesSet,
     Field(discriminator="type"),
 ]
 
@@ -166,5 +162,6 @@ SET_TYPES: dict[str, type[AnySet]] = {
     for each in (
         SFTSet, RLSet, PreferenceSet, GroupsSet, UnpairedSet, RankedSet, CRlftSet, CurriculumSet,
         HardestSet, DemonstrationsSet, SureUnsureSet, StepValuesSet, FaitSet, CritiqueSet,
+        TrajectoriesSet,
     )
 }  # fmt: skip

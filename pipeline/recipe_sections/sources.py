@@ -17,6 +17,10 @@ class Columns(Part):
     that are files: their path, in which `{}` stands for the row's value, such as
     `database: databases/{}.sqlite`. `json_columns` hold JSON text, and are read as what it says.
 
+    `images` holds the prompt's pictures: one or a list, each as bytes, as `datasets` keeps them, as a
+    `data:` address, or as the path of a file below the source's folder. Each `<image>` in the prompt's
+    text is one of them, in order; without any they stand before the last message.
+
     `completion` is an answer that the row brings, which `engine: {type: source}` takes. Where it is
     the prompt's own column, a conversation, its last message is the answer.
     """
@@ -24,6 +28,7 @@ class Columns(Part):
     prompt: str | Annotated[tuple[str, ...], Field(min_length=1)] = "prompt"
     answer: str | None = "answer"
     completion: str | None = None
+    images: str | None = None
     domain: str | None = None
     verifier_args: str | None = None
     arguments: dict[str, str] = Field(default_factory=dict)
@@ -59,7 +64,7 @@ class Columns(Part):
     @property
     def named(self) -> frozenset[str]:
         """Every column that some key names."""
-        single = (self.answer, self.completion, self.domain, self.verifier_args)
+        single = (self.answer, self.completion, self.images, self.domain, self.verifier_args)
         several = (*self.prompts, *self.arguments.values(), *self.json_columns, *self.keep)
         return frozenset((*(name for name in single if name is not None), *several))
 
@@ -98,6 +103,40 @@ class ReasoningGymSource(Part):
         return data
 
 
+class TrajectoriesSource(Part):
+    """Conversations of agents that call tools, from JSON Lines, JSON or Parquet files, or from a hub; with
+    `engine: {type: source}`.
+
+    A row is an object of the Agent Data Protocol (arXiv 2510.24702); a row of a published view `adp` or
+    set of type trajectories; or a conversation: `messages` as OpenAI has them (role, content,
+    tool_calls, tool_call_id, name, reasoning_content), and where there is one `id`, `tools` (schemas, as
+    a list or JSON text), `reward` (the final one) and, message by message, `loss_mask`, `origin` (expert
+    or student) and `branch_point` (the first message that the student wrote). Its further keys go to the
+    trajectory's `details`.
+
+    The prompt is what system and user say before the first action; the recipe's `prompting` is not
+    put around it. The answer is the last text of the agent, or its last call, as JSON, where it says
+    nothing.
+    """
+
+    type: Literal["trajectories"]
+    path: str
+    name: Name
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    answer: str | None = None  # key of `details`, or of a conversation, with the reference
+    verifier: str = "none"
+    verifier_args: dict[str, Any] = Field(default_factory=dict)
+    licence: str | None = None
+
+    @property
+    def dataset(self) -> DatasetSource:
+        """Where the rows are."""
+        places = ("path", "name", "config", "split", "revision")
+        return DatasetSource(type="dataset", **{key: getattr(self, key) for key in places})
+
+
 class PluginSource(Part):
     """A source that another package registers under the entry point group `winnow.sources`."""
 
@@ -117,5 +156,6 @@ class PluginSource(Part):
 
 
 SourceConfig = Annotated[
-    DatasetSource | ReasoningGymSource | PluginSource, Field(discriminator="type")
+    DatasetSource | ReasoningGymSource | TrajectoriesSource | PluginSource,
+    Field(discriminator="type"),
 ]

@@ -20,14 +20,24 @@ from winnow.pipeline.recipe import (
     PluginSource,
     ReasoningGymSource,
     SourceConfig,
+    TrajectoriesSource,
 )
-from winnow.pipeline.sources import hf_dataset
+from winnow.pipeline.sources import hf_dataset, row_images
 from winnow.pipeline.sources.hf_dataset import HFDataset
 from winnow.pipeline.sources.reasoning_gym_family import ReasoningGymFamily
+from winnow.pipeline.sources.trajectories import Trajectories
 
 GROUP = "winnow.sources"
 
-__all__ = ["GROUP", "check", "fingerprint", "local_files", "open_source"]
+__all__ = [
+    "GROUP",
+    "check",
+    "dataset_of",
+    "fingerprint",
+    "local_files",
+    "local_folder",
+    "open_source",
+]
 
 
 @runtime_checkable
@@ -50,6 +60,8 @@ def open_source(config: SourceConfig) -> Source:
             return HFDataset(config)
         case ReasoningGymSource():
             return ReasoningGymFamily(config)
+        case TrajectoriesSource():
+            return Trajectories(config)
         case PluginSource():
             return _plugin(config)
 
@@ -65,15 +77,40 @@ def check(config: SourceConfig) -> None:
 def local_files(config: SourceConfig) -> list[Path] | None:
     """The files of this machine that the source is read from, now; None where there are none by its
     nature (a hub, a procedural family, a plugin). Raises nothing for files that are missing."""
-    return hf_dataset.local_files(config) if isinstance(config, DatasetSource) else None
+    dataset = dataset_of(config)
+    return None if dataset is None else hf_dataset.local_files(dataset)
+
+
+def dataset_of(config: SourceConfig) -> DatasetSource | None:
+    """The dataset that the source is read from; None where there is none."""
+    if isinstance(config, TrajectoriesSource):
+        return config.dataset
+    return config if isinstance(config, DatasetSource) else None
+
+
+def local_folder(config: SourceConfig) -> Path | None:
+    """The folder of this machine that the source is read from; None where there is none."""
+    dataset = dataset_of(config)
+    return None if dataset is None else hf_dataset.local_folder(dataset)
 
 
 def fingerprint(config: SourceConfig) -> str:
     """Name of what the source's rows are made of: equal fingerprints, equal rows.
 
-    It covers the source's content and nothing of how the recipe maps or renders it. A plugin
-    without a `fingerprint` method is read through and named by its rows.
+    It covers the source's content, with the state of the files that a column of images points to, and
+    nothing else of how the recipe maps or renders it. A plugin without a `fingerprint` method is read
+    through and named by its rows.
     """
+    found = _of_rows(config)
+    columns = getattr(config, "columns", None)
+    folder = local_folder(config)
+    if columns is None or columns.images is None or folder is None:
+        return found
+    values = (row.values.get(columns.images) for row in open_source(config).rows())
+    return digest("source_with_images/1", [found, row_images.state(values, folder)])
+
+
+def _of_rows(config: SourceConfig) -> str:
     source = open_source(config)
     if isinstance(source, _Fingerprinted):
         return source.fingerprint()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,15 @@ from winnow.pipeline.sources.growing import Growing
 from winnow.pipeline.sources.rows import Drop
 
 _RULES = {"missing_answer": "missing_completion", "empty_answer": "missing_completion"}
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An answer that a row brings, with the trajectory that it ends (canonical JSON), where there is
+    one."""
+
+    text: str
+    trajectory: str | None = None
 
 
 def with_json(values: Mapping[str, Any], columns: Sequence[str]) -> Mapping[str, Any]:
@@ -60,17 +70,18 @@ class Answers:
         self._source: dict[str, str] = {}  # by prompt
         self._names: set[str] = set()
 
-    def take(self, prompt: str, source: str, text: str) -> str:
+    def take(self, prompt: str, source: str, answer: Brought) -> str:
         """Take in an answer; what to say of it where its row is one more of the same prompt."""
         first = self._source.setdefault(prompt, source)
         if first != source:
             return f"; its answer is left out, as those to this prompt are from {first}"
-        name = digest("source_answer/1", [prompt, source, text])
+        whole = [] if answer.trajectory is None else [answer.trajectory]
+        name = digest("source_answer/1", [prompt, source, answer.text, *whole])
         if name in self._names:
             return "; so is its answer"
         self._names.add(name)
-        row = {"rollout_id": name, "prompt_id": prompt, "source": source, "completion": text}
-        self._taken.add(row)
+        self._taken.add({"rollout_id": name, "prompt_id": prompt, "source": source,
+                         "completion": answer.text, "trajectory": answer.trajectory})  # fmt: skip
         return "; its answer is one more to that prompt"
 
     def table(self) -> pa.Table:

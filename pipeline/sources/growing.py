@@ -19,7 +19,7 @@ class Growing:
 
     def add(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
-        self._size += len(row.get("completion", ""))
+        self._size += len(row.get("completion", "")) + len(row.get("trajectory") or "")
         self._size += sum(len(m["content"]) for m in row.get("messages", ()))
         if len(self._rows) >= _ROWS or self._size >= _CHARACTERS:
             self._flush()

@@ -229,6 +229,20 @@ def local_files(config: DatasetSource) -> list[Path] | None:
     return sorted(path for path in found if path.is_file())
 
 
+def local_folder(config: DatasetSource) -> Path | None:
+    """The folder that a local path is in, or is; of a pattern, the last one above what it leaves open.
+    None for what is on no local disk."""
+    if not _is_local(config.path):
+        return None
+    given = Path(config.path).expanduser()
+    if given.is_dir():
+        return given
+    above = given.parent
+    while not given.exists() and glob.has_magic(str(above)):
+        above = above.parent
+    return above
+
+
 def hub_id(config: DatasetSource) -> str | None:
     """The id of the source's dataset on the hub; None for what is on this machine or behind a URL."""
     here = _is_local(config.path) or "://" in config.path

@@ -3,7 +3,8 @@
 Rules that drop a row, in the order in which they are asked:
 
 `unreadable` (broken line, failed generator), `missing_prompt`, `empty_prompt`, `wrong_type`,
-`invalid_text` (not Unicode), `missing_answer`, `empty_answer`, `bad_arguments`, `missing_completion`
+`invalid_text` (not Unicode), `bad_image` (no image, or not as many as the text has marks),
+`missing_answer`, `empty_answer`, `bad_arguments`, `missing_completion`
 (where the answers stand in the sources), `duplicate` (the same prompt, answer and verifier came
 before), `unrenderable` (the chat template refuses it), `too_long`.
 """
@@ -12,6 +13,7 @@ import difflib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,20 +25,34 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import Message, canonical_json, digest, prompt_id, task_id
 from winnow.pipeline.recipe import (
     Columns,
+    Prompting,
     ReasoningGymSource,
     Recipe,
     SourceConfig,
     SourceEngine,
+    TrajectoriesSource,
+    VLLMEngine,
 )
 from winnow.pipeline.schema import LEDGER, PROMPTS
-from winnow.pipeline.sources import brought, check, open_source, rows
+from winnow.pipeline.sources import (
+    brought,
+    check,
+    local_folder,
+    open_source,
+    row_images,
+    rows,
+    trajectories,
+)
+from winnow.pipeline.sources.brought import Brought
 from winnow.pipeline.sources.growing import Growing
+from winnow.pipeline.sources.row_images import RowImage
 from winnow.pipeline.sources.rows import Drop
 from winnow.pipeline.verify import VERIFIERS, get_verifier, needs_answer
 
 STAGE = "prompts"
 
 CountTokens = Callable[[list[Message]], int]
+KeepImages = Callable[[Sequence[RowImage]], None]
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,11 @@ class Ingested:
 
 def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
     """Raises UsageError for what is wrong with the sources and can be told before reading them."""
+    if recipe.shows_images and isinstance(recipe.engine, VLLMEngine):
+        raise UsageError(
+            "engine: vllm is sent text only here, and a source has images (columns.images); serve the "
+            "model (`vllm serve MODEL`) and name it with engine: {type: openai, model: MODEL}"
+        )
     for config in recipe.sources:
         mapping = _mapping(config)
         name, verifier = config.name, mapping.verifier
@@ -68,7 +89,7 @@ def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
             )
         if verifier in VERIFIERS and needs_answer(verifier) and mapping.columns.answer is None:
             raise UsageError(
-                f"source {name!r}: columns.answer: the verifier {verifier} compares with a "
+                f"source {name!r}: {mapping.within}answer: the verifier {verifier} compares with a "
                 "reference; name the column that holds it"
             )
         if mapping.same_args:
@@ -82,18 +103,20 @@ def ingest(
     count_tokens: CountTokens | None,
     max_prompt_tokens: int | None,
     limit: int | None = None,
+    keep_images: KeepImages | None = None,
 ) -> Ingested:
     """Read all sources of `recipe`.
 
     `count_tokens` is the length of a rendered conversation in tokens of the policy; it raises
     ValueError for a conversation that the chat template refuses. Prompts above `max_prompt_tokens`
     are dropped. With `limit`, the first rows of the sources are dealt in turn, one from each, until
-    there are `limit` rows: a first look shows every source.
+    there are `limit` rows: a first look shows every source. `keep_images` is called with the pictures
+    of every prompt that is kept, which names them only.
 
     Raises UsageError when a source cannot be opened or a column of the recipe is in none of its
     rows.
     """
-    taken = _Taken(recipe, count_tokens, max_prompt_tokens)
+    taken = _Taken(recipe, count_tokens, max_prompt_tokens, keep_images)
     for config, source_rows in _deal(recipe.sources, limit):
         taken.source(config, source_rows)
     return Ingested(taken.prompts.table(), taken.ledger.table(), taken.answers.table())
@@ -129,6 +152,8 @@ class _Mapping:
     licence: str | None
     own_args: bool = False  # every row brings its verifier's arguments
     own_answers: bool = False  # and its answer
+    trajectories: bool = False  # every row is a trajectory, which is prompt and answer
+    folder: Path | None = None  # that paths of pictures start from
 
     @property
     def needs_answer(self) -> bool:
@@ -141,17 +166,23 @@ class _Mapping:
         return not (self.own_args or columns.verifier_args or columns.arguments)
 
     @property
+    def within(self) -> str:
+        """What stands before the keys that name columns."""
+        return "" if self.trajectories else "columns."
+
+    @property
     def required(self) -> list[tuple[str, str]]:
         """(key in the recipe, column) of every column that must be in some row."""
         columns = self.columns
         named: list[tuple[str, str | None]] = [("columns.prompt", name) for name in columns.prompts]
         named.append(("columns.domain", columns.domain))
         if self.needs_answer:
-            named.append(("columns.answer", columns.answer))
+            named.append((f"{self.within}answer", columns.answer))
         if self.own_answers:
             named.append(("columns.completion", columns.completion))
         named.append(("columns.verifier_args", columns.verifier_args))
         named += [(f"columns.arguments.{key}", name) for key, name in columns.arguments.items()]
+        named.append(("columns.images", columns.images))
         named += [("columns.json_columns", name) for name in columns.json_columns]
         named += [("columns.keep", name) for name in columns.keep]
         return [(key, column) for key, column in named if column is not None]
@@ -167,12 +198,19 @@ def _mapping(config: SourceConfig, *, own_answers: bool = False) -> _Mapping:
         raise UsageError(
             f"source {config.name!r}: verifier_args: is no plain JSON: {error}"
         ) from None
+    if isinstance(config, TrajectoriesSource):
+        name = trajectories.WHOLE
+        columns = Columns(prompt=name, completion=name, answer=config.answer)
+    else:
+        columns = config.columns
     return _Mapping(
-        config.columns,
+        columns,
         config.verifier,
         config.verifier_args,
         config.licence,
         own_answers=own_answers,
+        trajectories=isinstance(config, TrajectoriesSource),
+        folder=local_folder(config),
     )
 
 
@@ -180,11 +218,16 @@ class _Taken:
     """The tables as they grow, and which task came first where."""
 
     def __init__(
-        self, recipe: Recipe, count_tokens: CountTokens | None, max_prompt_tokens: int | None
+        self,
+        recipe: Recipe,
+        count_tokens: CountTokens | None,
+        max_prompt_tokens: int | None,
+        keep_images: KeepImages | None,
     ) -> None:
         self.prompts, self.ledger = Growing(PROMPTS), Growing(LEDGER)
         self.answers = brought.Answers()
         self._recipe, self._count, self._max = recipe, count_tokens, max_prompt_tokens
+        self._keep_images = keep_images
         self._first: dict[str, str] = {}
         self._own_answers = isinstance(recipe.engine, SourceEngine)
 
@@ -204,7 +247,7 @@ class _Taken:
         position = f"{source}[{row.index}]"
         named: str | None = None
         try:
-            prompt, own = self._prompt(source, mapping, row)
+            prompt, own, shown = self._prompt(source, mapping, row)
             task = prompt["task_id"]
             also = self.answers.take(prompt["prompt_id"], source, own) if own is not None else ""
             if task in self._first:
@@ -215,6 +258,8 @@ class _Taken:
             decided = ("dropped", drop.rule, drop.value, drop.threshold)
             detail = f"{position}: {drop.detail}"
         else:
+            if shown and self._keep_images:
+                self._keep_images(shown)
             self.prompts.add(prompt)
             count, limit = prompt["n_tokens"], self._max
             decided = ("kept", "ingested", _text(count), None if count is None else _text(limit))
@@ -234,21 +279,31 @@ class _Taken:
 
     def _prompt(
         self, source: str, mapping: _Mapping, row: SourceRow
-    ) -> tuple[dict[str, Any], str | None]:
-        """The row as a prompt, and the answer that it brings, where it brings one."""
+    ) -> tuple[dict[str, Any], Brought | None, list[RowImage]]:
+        """The row as a prompt, the answer that it brings, where it brings one, and its pictures."""
         if row.error is not None:
             raise Drop("unreadable", row.error)
         columns = mapping.columns
         values = brought.with_json(row.values, columns.json_columns)
         text: Any
-        own: str | None = None
-        if columns.completion is not None and columns.completion == columns.prompt:
-            text, own = brought.answered(values.get(columns.completion), columns.completion)
+        own: Brought | None = None
+        prompting = self._recipe.prompting
+        if mapping.trajectories:
+            text, own = trajectories.taken_apart(values[trajectories.WHOLE])
+            prompting = Prompting()  # a trajectory is what it is
+        elif columns.completion is not None and columns.completion == columns.prompt:
+            text, said = brought.answered(values.get(columns.completion), columns.completion)
+            own = Brought(said)
         elif isinstance(columns.prompt, str):
             text = values.get(columns.prompt)
         else:
             text = rows.joined(values, columns.prompt)
-        messages = rows.conversation(text, self._recipe.prompting)
+        messages = rows.conversation(text, prompting)
+        shown: list[RowImage] = []
+        if columns.images is not None:
+            shown = row_images.read(values.get(columns.images), columns.images, mapping.folder)
+            row_images.place(messages, len(shown))
+        named = [each.image_id for each in shown]
         raw = values.get(columns.answer) if columns.answer is not None else None
         answer = rows.answer(raw, needed=mapping.needs_answer)
         domain = values.get(columns.domain) if columns.domain is not None else None
@@ -257,12 +312,13 @@ class _Taken:
         else:
             args = rows.arguments(values, columns, mapping.verifier_args)
         if mapping.own_answers and own is None and columns.completion is not None:
-            own = brought.completion(values.get(columns.completion), columns.completion)
-        prompt = prompt_id(messages)
+            own = Brought(brought.completion(values.get(columns.completion), columns.completion))
+        prompt = prompt_id(messages, named)
         found = {
             "task_id": task_id(prompt, answer, mapping.verifier, args),
             "prompt_id": prompt,
             "messages": messages,
+            "images": named or None,
             "answer": answer,
             "verifier": mapping.verifier,
             "verifier_args": canonical_json(args),
@@ -274,7 +330,7 @@ class _Taken:
             "n_tokens": None,
             "meta": rows.meta(values, columns.keep),
         }
-        return found, own if mapping.own_answers else None
+        return found, own if mapping.own_answers else None, shown
 
     def _measure(self, prompt: dict[str, Any]) -> None:
         if self._count is None:

@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any, TypeGuard
 
 from winnow.pipeline.clean.normalise import is_blank
+from winnow.pipeline.images import MARKER
 from winnow.pipeline.names import canonical_json
 from winnow.pipeline.recipe import Columns, Prompting
 
@@ -96,9 +97,29 @@ def _message(item: Any, at: int) -> dict[str, str]:
     if role not in ROLES:
         raise Drop("wrong_type", f"message {at}: role {short(role)} is none of {', '.join(ROLES)}")
     content = item.get("content")
+    if is_list(content):
+        content = _parts(content, at)
     if not isinstance(content, str):
         raise Drop("wrong_type", f"message {at}: content is no text", value=type(content).__name__)
     return {"role": str(role), "content": _content(content, f"message {at}")}
+
+
+def _parts(parts: Sequence[Any], at: int) -> str:
+    """The text of a message in parts ({type: text, text} and {type: image}); a picture is a mark."""
+    said = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind == "image":
+            said.append(MARKER)
+        elif kind == "text" and isinstance(part.get("text"), str):
+            said.append(part["text"])
+        else:
+            raise Drop(
+                "wrong_type",
+                f"message {at}: a part that is neither text nor image",
+                value=short(kind),
+            )
+    return "".join(said)
 
 
 def _content(text: str, where: str) -> str:

@@ -369,7 +369,7 @@ def _quoted(fields: pa.Schema) -> str:
 
 
 def _affinity(type_: pa.DataType) -> str:
-    if pa.types.is_list(type_):
+    if pa.types.is_list(type_) or pa.types.is_binary(type_):
         return "BLOB"
     if pa.types.is_integer(type_):
         return "INTEGER"

@@ -19,6 +19,7 @@ from winnow.selectors.sets.signals import Chosen, Signals
 from winnow.selectors.sets.single_answers import c_rlft, unpaired
 from winnow.selectors.sets.step_values import step_values
 from winnow.selectors.sets.sure_unsure import sure_unsure
+from winnow.selectors.sets.trajectories import trajectories
 
 # A section of the recipe, the signals and the ledger's stage in, the rows with their ledger out.
 Choice = Callable[[Any, Signals, str], Chosen]
@@ -38,6 +39,7 @@ SETS: Mapping[str, Choice] = {
     "step_values": step_values,
     "fait": fait,
     "critique": critique,
+    "trajectories": trajectories,
 }
 
 

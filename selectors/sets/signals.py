@@ -17,7 +17,7 @@ class Signals:
 
     The optional ones are there where some set asks for them: `recorded`, answers of other policies
     and samplers to the same prompts, with their verdicts (RECORDED); `trees`, `hinted` and `stepwise`, of
-    commands of their own; `token_features`, by path, with `row_id`, `token_logprobs` and
+    commands of their own; `completions`, the answers that sources bring, with their trajectories; `token_features`, by path, with `row_id`, `token_logprobs` and
     `token_entropies`. `token_spans` is the policy's tokenizer, where it is known here.
     """
 
@@ -32,6 +32,7 @@ class Signals:
     recorded: pa.Table | None = None
     hinted: pa.Table | None = None
     stepwise: pa.Table | None = None
+    completions: pa.Table | None = None
     token_features: Mapping[str, pa.Table] = field(default_factory=dict)
     token_spans: TokenSpans | None = None
 

@@ -5,6 +5,7 @@ pauses. The key comes from an environment variable and is written nowhere.
 """
 
 import asyncio
+import base64
 import importlib
 import os
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ from winnow.pipeline.contracts import (
     Completion,
     EngineError,
     Identity,
+    Images,
     Sampling,
     Untold,
 )
 from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.images import MARKER, media_type
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import OpenAIEngine as Config
 
@@ -145,7 +148,7 @@ class OpenAIEngine:
             )
             if value != off  # vendors refuse parameters that they do not know
         }
-        conversation = [{"role": m["role"], "content": m["content"]} for m in messages]
+        conversation = [{"role": m["role"], "content": _content(m)} for m in messages]
         if prefix:
             conversation.append({"role": "assistant", "content": prefix})
             extra |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -187,6 +190,23 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A message's text; where it shows images, its parts in order, the images as data addresses."""
+    images: Images | None = message.get("images")
+    if images is None:
+        text: str = message["content"]
+        return text
+    first, *texts = message["content"].split(MARKER)
+    parts = [{"type": "text", "text": first}] if first else []
+    for data, text in zip(images.read(), texts, strict=True):
+        body = base64.b64encode(data).decode()
+        url = f"data:{media_type(data)};base64,{body}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+        if text.strip("\n"):
+            parts.append({"type": "text", "text": text.removeprefix("\n")})
+    return parts
 
 
 def _http_client(base: Any, seconds: float) -> Any:

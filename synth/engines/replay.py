@@ -4,6 +4,7 @@
 then reads them and samples nothing.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from winnow.synth.sampling import PLAN_COLUMNS, Missing, Plan, Row
 TEMPLATE = IMPORTED
 SOURCES = Identity("source", "source")  # whose answers stand in a recipe's sources
 _BATCH = 10_000
-_COLUMNS = ("messages", "prompt", "completion", "index", "finish_reason", "n_tokens", "token_ids",
+_NAME = re.compile(r"[0-9a-f]{32}")
+_COLUMNS = ("messages", "prompt", "prompt_id", "completion", "index", "finish_reason", "n_tokens", "token_ids",
             "logprob_sum")  # fmt: skip
 
 
@@ -101,8 +103,8 @@ def import_rollouts(
 ) -> Imported:
     """Put rollouts into the store.
 
-    A row has `messages` (list of role and content) or `prompt` (text, taken as one user message), and
-    `completion`; optionally `index`, `finish_reason` (stop or length; default stop), `token_ids`,
+    A row has `messages` (list of role and content), `prompt` (text, taken as one user message) or
+    `prompt_id` (as winnow names it: what a prompt with images needs), and `completion`; optionally `index`, `finish_reason` (stop or length; default stop), `token_ids`,
     `n_tokens` and `logprob_sum`. Without `index`, equal answers to one prompt count as often as they
     stand in the file, so that importing a file twice, or after it grew, adds only what is new.
     """
@@ -115,7 +117,7 @@ def import_rollouts(
         if reason or isinstance(row, Unreadable):
             refused.append((number, reason or ""))
             continue
-        prompt = prompt_id(_messages(row))
+        prompt = row.get("prompt_id") or prompt_id(_messages(row))
         if prompt not in seen:
             seen[prompt] = _Prompt.of(store, prompt, policy, sampler)
         try:
@@ -181,8 +183,11 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
 def _fault(row: Mapping[str, Any]) -> str | None:
     """Why a row cannot be imported, None where it can."""
     messages, prompt = row.get("messages"), row.get("prompt")
-    if messages is None and not isinstance(prompt, str):
-        return "has neither `messages` nor a text `prompt`"
+    named = row.get("prompt_id")
+    if named is not None and not (isinstance(named, str) and _NAME.fullmatch(named)):
+        return "`prompt_id` is no name of a prompt (32 hex digits)"
+    if named is None and messages is None and not isinstance(prompt, str):
+        return "has neither `messages` nor a text `prompt`, nor a `prompt_id`"
     if messages is not None and not _is_conversation(messages):
         return "`messages` is not a list of {role, content}"
     if not isinstance(row.get("completion"), str):

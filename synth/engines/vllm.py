@@ -118,6 +118,8 @@ class VLLMEngine:
     ) -> Completion:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
+        if any("images" in message for message in messages):
+            raise EngineError("images: this engine is sent text only", permanent=True)
         try:
             prompt = self._render(messages)
             if prefix:

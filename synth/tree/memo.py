@@ -41,7 +41,8 @@ class Drawing:
 def root(messages: Sequence[Message], opening: str = "") -> State:
     """The state before the first step: the conversation that the model is sent, and how its answer
     begins."""
-    name = prompt_id(messages)
+    images = [name for m in messages if "images" in m for name in m["images"].ids]
+    name = prompt_id(messages, images)
     return State(digest("opening/1", [name, opening]) if opening else name, (), opening)
 
 

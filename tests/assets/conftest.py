@@ -108,6 +108,32 @@ def copy_of_ran(ran: Path, tmp_path: Path) -> Path:
     return home
 
 
+@dataclass(frozen=True)
+class Two:
+    """A home in which `winnow run` has published two versions and told Dagster; `ids`, oldest first."""
+
+    home: Path
+    ids: list[str]
+
+
+@pytest.fixture(scope="session")
+def two(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Two:
+    """A copy of `ran` with one more version. Copy it before you change it."""
+    import shutil
+
+    from tests.assets.runs import ask_for_another_set, run_and_report
+    from winnow.assets.server import prepare
+    from winnow.pipeline.publish.version import list_versions
+
+    home = tmp_path_factory.mktemp("two") / "data"
+    shutil.copytree(ran, home, symlinks=True)
+    prepare(home)
+    run_and_report(home)
+    ask_for_another_set(home)
+    run_and_report(home)
+    return Two(home, [version.id for version in list_versions(home / "tiny")])
+
+
 def materialise(home: Path, instance: Any, **options: Any) -> Any:
     """Run the job of the recipe tiny in this process."""
     from winnow.assets.factory import build

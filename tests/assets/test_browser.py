@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.assets.ui import serving
+from tests.assets.ui import PATIENCE, metadata, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-
-PATIENCE = 120_000  # milliseconds
-
-
-def metadata(page: "Page", name: str) -> str:
-    """What the asset's page says beside a key of its metadata."""
-    row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
-    return row.last.inner_text()
 
 
 def test_a_recipe_from_its_graph_to_one_set_made_anew(

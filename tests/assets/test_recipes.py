@@ -41,7 +41,8 @@ def name_of(key: dg.AssetKey) -> str:
 
 def paths(text: str) -> list[str]:
     """Names of the assets that a recipe has."""
-    return ["/".join(node.path) for node in graph.nodes(recipes.parse(text))]
+    nodes = [*graph.nodes(recipes.parse(text)), graph.REPORT]
+    return ["/".join(node.path) for node in nodes]
 
 
 def keys(defs: dg.Definitions) -> set[str]:
@@ -65,13 +66,15 @@ def test_the_graph_is_the_documented_picture() -> None:
         "scores": ["verdicts"],
         "sets/sft": ["audit", "clusters", "difficulty", "prompts", "scores", "verdicts"],
         "training_set": ["sets/sft"],
+        "report": ["training_set"],
     }
     specs = {name_of(spec.key): spec for spec in defs.resolve_all_asset_specs()}
-    assert {spec.group_name for spec in specs.values()} == {"one"}
+    groups = {name: spec.group_name for name, spec in specs.items()}
+    assert groups == {**dict.fromkeys(read, "one"), "report": "one_reports"}
     assert all(spec.code_version and spec.description and spec.kinds for spec in specs.values())
     assert "vllm" in specs["rollouts"].kinds
     job = defs.resolve_job_def("one_all")
-    assert {name_of(key) for key in job.asset_layer.executable_asset_keys} == set(read)
+    assert {name_of(key) for key in job.asset_layer.executable_asset_keys} == set(read) - {"report"}
     ops: list[Any] = [node.definition for node in job.nodes_in_topological_order]
     pools = {op.name: op.pool for op in ops}
     gpu = {name.removeprefix("one__") for name, pool in pools.items() if pool == "gpu"}
@@ -166,7 +169,7 @@ def test_any_file_name_gives_names_that_dagster_takes() -> None:
     assert len(keys(defs)) == len(paths(SAMPLING)) * len(stems) + len(broken)
     assert {"a-b/prompts", "a.b/prompts", "config/prompts", "c-b/recipe"} <= keys(defs)
     groups = {spec.group_name for spec in defs.resolve_all_asset_specs()}
-    assert len(groups) == len(stems) + len(broken)
+    assert len(groups) == 2 * len(stems) + len(broken)
 
 
 @pytest.fixture

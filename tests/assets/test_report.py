@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.assets.runs import context, instance_of, run_and_report
 from winnow.assets import report, runless
 from winnow.assets.server import prepare
 from winnow.pipeline.workspace import Workspace
@@ -18,19 +19,6 @@ from winnow.stages import chain
 from winnow.stages.base import Context
 
 STAGES = [*chain.STAGES, "training_set"]
-
-
-def context(home: Path) -> Context:
-    return Context.of(home / "recipes" / "tiny.yaml", home)
-
-
-def run_and_report(home: Path) -> None:
-    ctx = context(home)
-    report.report_run(home, ctx, chain.run(ctx).stages)
-
-
-def instance_of(home: Path) -> dg.DagsterInstance:
-    return dg.DagsterInstance.from_config(str(report.dagster_home(home)))
 
 
 def events(home: Path) -> dict[str, list[Any]]:
@@ -121,6 +109,34 @@ def test_the_ui_is_told_of_runs_before_its_time(copy_of_ran: Path) -> None:
         key = dg.AssetCheckKey(dg.AssetKey(["broken", "recipe"]), "is_valid")
         [record] = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
         assert record.status.value == "FAILED"
+
+
+def test_a_check_that_failed_over_another_table_passes_once_that_one_is_whole(
+    copy_of_ran: Path,
+) -> None:
+    def told() -> list[str]:
+        key = dg.AssetCheckKey(dg.AssetKey(["tiny", "clusters"]), "one_per_prompt")
+        with instance_of(copy_of_ran) as instance:
+            storage = instance.event_log_storage
+            return [
+                record.status.value
+                for record in storage.get_asset_check_execution_history(key, limit=9)
+            ]
+
+    run_and_report(copy_of_ran)
+    chain.STAGES["prompts"](
+        replace(context(copy_of_ran), limit=5)
+    )  # a first look that was stopped here
+    prepare(copy_of_ran)
+    runless.report_all(copy_of_ran)
+    assert told() == ["FAILED"]
+    runless.report_all(copy_of_ran)
+    assert told() == ["FAILED"]  # nothing is new
+    run_and_report(copy_of_ran)
+    assert told() == ["SUCCEEDED", "FAILED"]
+    assert len(events(copy_of_ran)["clusters"]) == 1
+    run_and_report(copy_of_ran)
+    assert told() == ["SUCCEEDED", "FAILED"]
 
 
 def test_a_note_about_tables_that_have_changed_since_is_not_reported(copy_of_ran: Path) -> None:

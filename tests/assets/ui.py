@@ -11,7 +11,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PATIENCE = 120_000  # milliseconds that a page has to show something
 
 LAUNCH = """
 mutation($job: String!, $assets: [AssetKeyInput!]) {
@@ -42,6 +47,12 @@ def until(what: Callable[[], Any], seconds: float = 120.0) -> Any:
         assert time.monotonic() < latest, "waited in vain"
         time.sleep(0.5)
     return value
+
+
+def metadata(page: "Page", name: str) -> str:
+    """What an asset's page says beside a key of its metadata."""
+    row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
+    return row.last.inner_text()
 
 
 @dataclass

@@ -135,6 +135,49 @@ def test_check_prints_the_plan(user: User) -> None:
     assert "missing_answer" in done.out
 
 
+def test_check_lists_the_views_that_a_run_publishes(user: User) -> None:
+    with user.recipe.open("a") as file:
+        file.write(
+            "formats:\n  chat: {type: trl_prompt_completion, set: sft, style: standard}\n"
+            "  verl: {provenance: false}\n  trl_preference:\n"
+        )
+    done = user.at_home("check", str(user.recipe))
+    assert done.code == 0
+    told = {
+        name.strip(): said.strip()
+        for _, name, said, _ in (
+            line.split("│") for line in done.out.splitlines() if "│ view" in line
+        )
+    }
+    assert told == {
+        "view chat": "trl_prompt_completion standard, of the set sft",
+        "view verl": "verl, of the set rl, without provenance",
+        "view trl_preference": "trl_preference conversational, of the set preference",
+    }
+    assert user.at_home("run", str(user.recipe)).code == 0
+    assert set(resolve("sums", user.home).views) == {"chat", "verl", "trl_preference"}
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [
+        ("{verll: {}}", "formats.verll: no format is called 'verll'; did you mean 'verl'?"),
+        ("{verl: {set: sft}}", "formats.verl: set sft: lacks prompt (messages)"),
+        ("{adp: {set: easy}}", "formats.adp: there is no set 'easy'"),
+        ("{verl: {style: standard}}", "verl has no styles"),
+    ],
+)
+def test_check_refuses_a_view_that_cannot_be_as_run_does(
+    user: User, formats: str, said: str
+) -> None:
+    with user.recipe.open("a") as file:
+        file.write(f"formats: {formats}\n")
+    found = [user.at_home(command, str(user.recipe)) for command in ("check", "run")]
+    assert [done.code for done in found] == [2, 2]
+    assert found[0].err == found[1].err
+    assert said in " ".join(found[0].err.split())
+
+
 def test_limit_looks_at_the_first_rows_only(user: User) -> None:
     done = user.at_home("check", str(user.recipe), "--limit", "5")
     assert "20: 20 stored" in done.out

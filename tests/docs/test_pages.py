@@ -1,17 +1,21 @@
 """What the documentation shows works: every page with commands is followed as a reader would.
 
 A fenced block whose first line says a file's name behind its language is that file; a block of
-language `sh` is run there. `<!-- needs: NAME -->` on a page asks for a file of real data, without
-which the page is skipped.
+language `sh` is run there, and `winnow browse` in it until its page has been read.
+`<!-- needs: NAME as FILE -->` on a page asks for a file of real data, without which the page is
+skipped; `<!-- uses: NAME as FILE -->` for one of this repository.
 """
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,7 @@ DATA = ROOT.parent / "shared" / "data"
 PAGES = sorted(ROOT.glob("docs/*.md"))
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEEDS = re.compile(r"<!-- needs: (\S+) as (\S+) -->")
+_USES = re.compile(r"<!-- uses: (\S+) as (\S+) -->")
 _SPOKEN = re.compile(r"`(winnow [^`]+)`")
 
 
@@ -41,7 +46,7 @@ def followed(page: Path) -> bool:
     return any(block.language == "sh" for block in blocks(page))
 
 
-FOLLOWED = [page for page in PAGES if followed(page)]
+FOLLOWED = [page for page in (ROOT / "README.md", *PAGES) if followed(page)]
 
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
@@ -50,6 +55,8 @@ def test_a_reader_who_follows_the_page_gets_there(page: Path, tmp_path: Path) ->
         if not (DATA / source).is_file():
             pytest.skip(f"{page.name} needs {source} of the shared data, which is not here")
         shutil.copyfile(DATA / source, tmp_path / name)
+    for source, name in _USES.findall(page.read_text("utf-8")):
+        shutil.copyfile(ROOT / source, tmp_path / name)
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -63,13 +70,38 @@ def test_a_reader_who_follows_the_page_gets_there(page: Path, tmp_path: Path) ->
             if block.file == "pyproject.toml":
                 _install(block.text, tmp_path)
         elif block.language == "sh":
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", block.text],
-                cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, (
-                f"{block.text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-            )
+            for served, lines in groupby(block.text.splitlines(), _is_served):
+                run = _serve if served else _run
+                run("\n".join(lines), tmp_path, env)
+
+
+def _is_served(line: str) -> bool:
+    return line.startswith("winnow browse ")
+
+
+def _run(text: str, folder: Path, env: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def _serve(line: str, folder: Path, env: dict[str, str]) -> None:
+    """Start a server, read its first page, and stop it as a reader would."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {line}"],
+        cwd=folder, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        found = re.search(r"http://\S+", said)
+        assert found, f"{line}\n{said}"
+        with urllib.request.urlopen(found[0], timeout=60) as page:
+            assert page.status == 200
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 def _install(project: str, folder: Path) -> None:

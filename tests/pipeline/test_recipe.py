@@ -39,7 +39,11 @@ BAD = [
     ("size: 3", 'size: "3"', ["sources.0.size", "integer"]),
     (", size: 3", "", ["r.yaml:3: sources.0.size: is missing"]),
     ("type: reasoning_gym, ", "", ["sources.0", "`type` is missing"]),
-    ("type: reasoning_gym", "type: reasoning", ["'dataset', 'reasoning_gym', 'plugin'"]),
+    (
+        "type: reasoning_gym",
+        "type: reasoning",
+        ["'dataset', 'reasoning_gym', 'trajectories', 'plugin'"],
+    ),
     ("name: mine", "name: gcd", ["two sources are named 'gcd'"]),
     ("name: mine", "name: a b", ["sources.1.name"]),
     ("name: mine", "name: ../x", ["sources.1.name"]),

@@ -33,9 +33,25 @@ def test_every_section_is_read_and_written() -> None:
     assert [type(each).__name__ for each in found.sets.values()][:3] == [
         "PreferenceSet", "PreferenceSet", "SFTSet",
     ]  # fmt: skip
-    assert {each.type for each in found.sets.values()} == set(SET_TYPES) - {"rl"}
+    assert {each.type for each in found.sets.values()} == set(SET_TYPES) - {"rl", "trajectories"}
     again = recipe.Recipe.model_validate(recipe.dump(found))
     assert again == found
+
+
+def test_trajectories_are_taken_from_sources_that_bring_them() -> None:
+    text = """
+dataset: d
+sources: [{type: trajectories, name: t, path: t.jsonl}]
+engine: {type: source}
+sets: {trajectories: {min_reward: 1.0, train_on: student}, all: {type: trajectories, verdicts: any}}
+formats: {adp: {set: all}}
+"""
+    found = recipe.parse(text)
+    assert {each.type for each in found.sets.values()} == {"trajectories"}
+    assert {name: sorted(each.reads) for name, each in found.sets.items()} == {
+        "trajectories": ["completions"], "all": ["completions"],
+    }  # fmt: skip
+    assert recipe.Recipe.model_validate(recipe.dump(found)) == found
 
 
 def test_a_set_says_what_it_reads_beside_the_run_s_own_tables() -> None:

@@ -15,7 +15,7 @@ from winnow.pipeline import schema, upkeep
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.models import SMOLLM2, resolve_model
 from winnow.pipeline.publish.version import Version, latest
-from winnow.stages import chain, set_signals
+from winnow.stages import chain, set_signals, tree_parts
 from winnow.stages.base import Context
 
 TASKS = 4
@@ -154,20 +154,24 @@ def test_tables_of_other_commands_are_read_and_named(asks: Callable[[str], Conte
         "tries": 1,
     }  # fmt: skip
     work = ctx.workspace
-    work.write("stepwise", pa.Table.from_pylist([path], schema=schema.STEPWISE), "mark")
-    work.write("hinted", pa.Table.from_pylist([hint], schema=schema.HINTED), "mark")
+
+    def write(name: str, row: dict[str, Any]) -> None:
+        table = pa.Table.from_pylist([row], schema=schema.TABLES[name])
+        work.write(name, tree_parts.described(ctx, table, {}), "mark")
+
+    write("stepwise", path)
+    write("hinted", hint)
     try:
         version = chain.build(ctx).version
         assert [row["completions"] for row in rows(version, "steps")] == [["a", "b"]]
         assert [row["demonstration_from"] for row in rows(version, "hardest")] == ["hinted"]
         inputs = version.manifest()["inputs"]
         assert inputs["stepwise"] == work.data_version("stepwise")
-        work.write(
-            "stepwise",
-            pa.Table.from_pylist([{**path, "values": [0.1, 1.0]}], schema=schema.STEPWISE),
-            "mark",
-        )
+        write("stepwise", {**path, "values": [0.1, 1.0]})
         assert chain.build(ctx).version.id != version.id, "another table is another version"
+        work.write("hinted", pa.Table.from_pylist([hint], schema=schema.HINTED), "mark")
+        with pytest.raises(UsageError, match="hinted was made from other prompts.*hint-infer"):
+            chain.build(ctx)
     finally:
         for table in ("stepwise", "hinted"):
             work.table_path(table).unlink()

@@ -148,7 +148,7 @@ def test_the_graph_runs_in_dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (home / "recipes").mkdir(parents=True)
     (home / "recipes" / "own.yaml").write_text((tmp_path / "own.yaml").read_text())
     monkeypatch.setenv("WINNOW_HOME", str(home))
-    job = build(read_all(home), home).resolve_implicit_global_asset_job_def()
+    job = build(read_all(home), home).resolve_job_def("own_all")
     with dg.instance_for_test() as instance:
         result = job.execute_in_process(instance=instance)
         assert result.success

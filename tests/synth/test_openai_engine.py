@@ -1,10 +1,12 @@
 """The OpenAI-compatible engine against a server that answers as scripted."""
 
 import asyncio
+import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from winnow.pipeline.contracts import CacheCounts, Completion, EngineError, Sampling
 from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import OpenAIEngine as Config
 from winnow.synth.engines.openai import OpenAIEngine
 
@@ -64,13 +67,18 @@ def _server(script: Callable[[int, dict[str, Any]], Reply]) -> Iterator[tuple[st
 
 
 def _ask(
-    url: str, sampling: Sampling | None = None, *, prefix: str = "", **config: Any
+    url: str,
+    sampling: Sampling | None = None,
+    *,
+    prefix: str = "",
+    messages: Sequence[Message] = PROMPT,
+    **config: Any,
 ) -> Completion:
     async def main() -> Completion:
         engine = OpenAIEngine(Config(type="openai", model="m", base_url=url, **config))
         try:
             return await engine.complete(
-                PROMPT, sampling or Sampling(), seed=5, max_tokens=9, prefix=prefix
+                messages, sampling or Sampling(), seed=5, max_tokens=9, prefix=prefix
             )
         finally:
             await engine.close()
@@ -98,6 +106,40 @@ def test_a_reply_becomes_a_completion() -> None:
     assert (request["seed"], request["max_tokens"], request["temperature"]) == (5, 9, 0.5)
     assert request["top_k"] == 20
     assert "min_p" not in request  # a parameter at its neutral value is not sent
+
+
+def test_images_stand_where_the_text_marks_them() -> None:
+    @dataclass(frozen=True)
+    class Shown:
+        ids: Sequence[str]
+
+        def read(self) -> list[bytes]:
+            return [b"\x89PNG\r\n\x1a\n1", b"\xff\xd8\xff2"]
+
+    messages: list[Message] = [
+        {"role": "system", "content": "Say what <image> is."},  # no image: a text like any other
+        {"role": "user", "content": "<image>\nLeft of <image>, what?", "images": Shown(["a", "b"])},
+    ]
+    with _server(lambda n, body: _good()) as (url, asked):
+        _ask(url, messages=messages, prefix="It is")
+    sent = asked[0]["messages"]
+    assert sent[0] == messages[0]
+    assert [part["type"] for part in sent[1]["content"]] == [
+        "image_url",
+        "text",
+        "image_url",
+        "text",
+    ]
+    assert [part["text"] for part in sent[1]["content"] if "text" in part] == [
+        "Left of ",
+        ", what?",
+    ]
+    first, second = (
+        part["image_url"]["url"] for part in sent[1]["content"] if part["type"] == "image_url"
+    )
+    assert first == "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n1").decode()
+    assert second.startswith("data:image/jpeg;base64,")
+    assert sent[2] == {"role": "assistant", "content": "It is"}
 
 
 def test_busy_and_failing_servers_are_asked_again() -> None:

@@ -2,6 +2,8 @@
 
 /                         the version: what is in it, what it was made from
 /sets/SET/SPLIT           rows of a set, filtered and sorted
+/views/VIEW/SPLIT         the same of a view, a set in the format of a trainer
+/views/VIEW/SPLIT/ROW     one row of it by its number, and which row of the set it was made of
 /row?set=&id=             one row with all answers to its prompt, and why it is here
 /life?id=                 the same for whatever else has an id: a task, prompt, answer, source row
 /ledger                   every decision of every stage
@@ -20,18 +22,21 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from winnow.pipeline.only_local import App, OnlyLocal
-from winnow.pipeline.publish.browse import asked, show
-from winnow.pipeline.publish.browse.asked import BadRequest, NotFound, link
-from winnow.pipeline.publish.browse.catalogue import Catalogue, Part
+from winnow.pipeline.publish.browse import asked, pages, show
+from winnow.pipeline.publish.browse.asked import BadRequest, Choice, NotFound, link
+from winnow.pipeline.publish.browse.catalogue import Catalogue
 from winnow.pipeline.publish.browse.database import Database
 from winnow.pipeline.publish.browse.decisions import FILTERS, Decisions
 from winnow.pipeline.publish.browse.lives import Lives
 from winnow.pipeline.publish.browse.meaning import Meaning, OpenEmbedder
 from winnow.pipeline.publish.browse.overview import overview
+from winnow.pipeline.publish.browse.parts import Part, ViewPart
+from winnow.pipeline.publish.browse.pictures import Gallery
 from winnow.pipeline.publish.browse.rows import Rows
-from winnow.pipeline.publish.browse.sealed import Sealed
+from winnow.pipeline.publish.browse.sealed import POLICY_NAME, POLICY_WITH_PICTURES, Sealed
 from winnow.pipeline.publish.browse.search import MODES, Search
 from winnow.pipeline.publish.browse.story import Stories
+from winnow.pipeline.publish.browse.views import row_made_of
 from winnow.pipeline.publish.browse.words import Words, texts_of
 
 _STATIC = {
@@ -42,6 +47,7 @@ _STATIC = {
 _LOOKS_LIKE_ID = re.compile(r"[0-9a-f]{8,64}")
 
 Parameters = Mapping[str, str]
+Row = dict[str, Any]
 
 
 class Browser:
@@ -73,7 +79,9 @@ class Browser:
         """The application, with the guards in front."""
         pages: dict[str, Callable[[Request, Parameters], Response]] = {
             "/": self._front,
-            "/sets/{set}/{split}": self._list,
+            "/sets/{set}/{split}": self._set,
+            "/views/{view}/{split}": self._view,
+            "/views/{view}/{split}/{row}": self._view_row,
             "/row": self._row,
             "/life": self._life,
             "/ledger": self._ledger,
@@ -95,11 +103,21 @@ class Browser:
         asked.only(given, ())
         return self._show("overview.html", **self._overview, tallies=self._decisions.tallies())
 
-    def _list(self, request: Request, given: Parameters) -> Response:
-        part = self._part(request)
+    def _set(self, request: Request, given: Parameters) -> Response:
+        name, split = request.path_params["set"], request.path_params["split"]
+        part = self.catalogue.part(name, split)
+        if part is None:
+            raise NotFound(f"the version has no set {name} with a split {split}")
+        return self._list(part, given)
+
+    def _view(self, request: Request, given: Parameters) -> Response:
+        return self._list(self._view_part(request), given)
+
+    def _list(self, part: Part, given: Parameters) -> Response:
         choice = asked.choice_of(given, part, besides=("page",))
         page = self._rows.page(part, choice, asked.page_of(given))
         facets = self._rows.facets(part)
+        gallery = Gallery()
         return self._show(
             "list.html",
             part=part,
@@ -109,7 +127,13 @@ class Browser:
             facets=facets,
             alike=[facet for facet in facets if facet.alike],
             varied=[facet.column for facet in facets if facet.tells],
-            turn=_turner(f"/sets/{part.set}/{part.split}", choice.parameters()),
+            galleries={
+                (row[part.key], column.name): gallery.of((row[column.name] or {}).get("first"))
+                for row in page.rows
+                for column in part.of_kind("pictures")
+            },
+            gallery=gallery,
+            turn=_turner(pages.address(part), choice.parameters()),
         )
 
     def _row(self, request: Request, given: Parameters) -> Response:
@@ -118,13 +142,32 @@ class Browser:
             raise NotFound(f"the version has no set {name}")
         part, row = self._rows.row(name, row_id)
         choice = asked.choice_of(given, part, besides=("set", "id"))
+        return self._one("row.html", part, row, choice, row_id, life=self._lives.of_row(part, row))
+
+    def _view_row(self, request: Request, given: Parameters) -> Response:
+        part, number = self._view_part(request), asked.row_of(request.path_params["row"])
+        row = self._rows.view_row(part, number)
+        choice = asked.choice_of(given, part)
+        origin, sources = row_made_of(row), self.catalogue.parts_of(part.source)
+        return self._one(
+            "view_row.html", part, row, choice, number,
+            origin=(sources[0], origin) if origin and sources else None,
+        )  # fmt: skip
+
+    def _one(
+        self, template: str, part: Part, row: Row, choice: Choice, key: str | int, **values: Any
+    ) -> Response:
+        """The page of one row."""
+        gallery = Gallery()
         return self._show(
-            "row.html",
+            template,
             part=part,
             row=row,
             choice=choice,
-            place=self._rows.place(part, choice, row_id),
-            life=self._lives.of_row(part, row),
+            place=self._rows.place(part, choice, key),
+            galleries={c.name: gallery.of(row[c.name]) for c in part.of_kind("pictures")},
+            gallery=gallery,
+            **values,
         )
 
     def _life(self, request: Request, given: Parameters) -> Response:
@@ -137,7 +180,9 @@ class Browser:
         if life is None:
             whole = self._lives.whole_name(wanted)
             return _redirect(link("/life", id=whole))
-        return self._show("life.html", life=life)
+        gallery = Gallery()
+        shown = gallery.of(self._stories.pictures(life.story)) if life.story else []
+        return self._show("life.html", life=life, pictures=shown, gallery=gallery)
 
     def _ledger(self, request: Request, given: Parameters) -> Response:
         asked.only(given, (*FILTERS, "row", "page"))
@@ -179,11 +224,11 @@ class Browser:
             hits=hits, turn=_turner("/search", kept),
         )  # fmt: skip
 
-    def _part(self, request: Request) -> Part:
-        name, split = request.path_params["set"], request.path_params["split"]
-        part = self.catalogue.part(name, split)
+    def _view_part(self, request: Request) -> ViewPart:
+        name, split = request.path_params["view"], request.path_params["split"]
+        part = self.catalogue.view(name, split)
         if part is None:
-            raise NotFound(f"the version has no set {name} with a split {split}")
+            raise NotFound(f"the version has no view {name} with a split {split}")
         return part
 
     def _bad_request(self, request: Request, error: Exception) -> Response:
@@ -202,12 +247,15 @@ class Browser:
     def _say(self, status: int, title: str, text: str) -> Response:
         return self._show("error.html", status=status, title=title, text=text)
 
-    def _show(self, template: str, *, status: int = 200, **values: Any) -> Response:
-        page = show.environment().get_template(template)
+    def _show(
+        self, template: str, *, status: int = 200, gallery: Gallery | None = None, **values: Any
+    ) -> Response:
+        page = pages.environment().get_template(template)
         html = page.render(
             catalogue=self.catalogue, version=self.catalogue.version, status=status, **values
         )
-        return HTMLResponse(html.encode("utf-8", "replace"), status)
+        headers = {POLICY_NAME: POLICY_WITH_PICTURES} if gallery and gallery.shown else None
+        return HTMLResponse(html.encode("utf-8", "replace"), status, headers)
 
 
 def _endpoint(page: Callable[[Request, Parameters], Response]) -> Callable[[Request], Response]:

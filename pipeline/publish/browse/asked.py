@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
-from winnow.pipeline.publish.browse.catalogue import Column, Part
 from winnow.pipeline.publish.browse.database import quoted
+from winnow.pipeline.publish.browse.parts import Column, Part
 
 LONGEST_QUERY = 8_192  # bytes
 LONGEST_VALUE = 2_000  # characters
@@ -27,6 +27,7 @@ MOST_PAGES = 10_000_000
 _WHOLE = re.compile(r"[-+]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[-+]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
 _PAGE = re.compile(r"[0-9]{1,8}")
+_ROW = re.compile(r"[0-9]{1,15}")
 _FLAGS = {"true": True, "false": False}
 
 Value = str | float | bool  # whole numbers included
@@ -60,11 +61,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rows of a part, in which order. Of equal ones the id decides."""
+    """Which rows of a part, in which order. Of equal ones `key` decides, the part's own."""
 
     conditions: tuple[Condition, ...] = ()
     sort: str | None = None
     descending: bool = False
+    key: str = "id"
 
     @property
     def where(self) -> str:
@@ -76,9 +78,10 @@ class Choice:
 
     @property
     def order(self) -> str:
+        key = quoted(self.key)
         if self.sort is None:
-            return "id"
-        return f"{quoted(self.sort)} {'DESC' if self.descending else 'ASC'} NULLS LAST, id"
+            return key
+        return f"{quoted(self.sort)} {'DESC' if self.descending else 'ASC'} NULLS LAST, {key}"
 
     def parameters(self) -> dict[str, str]:
         """The choice as a query string's parameters."""
@@ -139,6 +142,13 @@ def page_of(given: Mapping[str, str]) -> int:
     return int(asked)
 
 
+def row_of(text: str) -> int:
+    """The number of a row, from 0, in an address; raises NotFound where it is none."""
+    if not _ROW.fullmatch(text):
+        raise NotFound(f"{_short(text)} is no row's number")
+    return int(text)
+
+
 def one_of(given: Mapping[str, str], name: str, allowed: Collection[str], default: str) -> str:
     """The value of a parameter that can have only some."""
     value = given.get(name, default)
@@ -162,7 +172,7 @@ def choice_of(given: Mapping[str, str], part: Part, besides: Collection[str] = (
     if sort is not None:
         _column(part, sort, "sort")
     order = one_of(given, "order", ("asc", "desc"), "asc")
-    return Choice(tuple(conditions), sort, order == "desc")
+    return Choice(tuple(conditions), sort, order == "desc", part.key)
 
 
 def link(path: str, **parameters: object) -> str:

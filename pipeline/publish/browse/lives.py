@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from winnow.pipeline.publish.browse.asked import NotFound
-from winnow.pipeline.publish.browse.catalogue import Part
 from winnow.pipeline.publish.browse.decisions import Decisions
+from winnow.pipeline.publish.browse.parts import Part
 from winnow.pipeline.publish.browse.rows import Rows
 from winnow.pipeline.publish.browse.story import Stories, Story
 from winnow.pipeline.publish.set_schemas import LEDGER_KEYS

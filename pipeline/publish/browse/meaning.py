@@ -17,8 +17,9 @@ from winnow.pipeline.contracts import Embedder
 from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.features import stored
 from winnow.pipeline.features.embedding import PROMPT_FORM, prompt_text
-from winnow.pipeline.publish.browse.catalogue import Catalogue, Part
-from winnow.pipeline.publish.browse.database import Database, marks
+from winnow.pipeline.publish.browse.catalogue import Catalogue
+from winnow.pipeline.publish.browse.database import Database, marks, quoted
+from winnow.pipeline.publish.browse.parts import Part
 from winnow.pipeline.publish.browse.rows import prompt_messages
 from winnow.pipeline.publish.browse.words import Hit
 from winnow.pipeline.workspace import open_store
@@ -201,7 +202,8 @@ class Meaning:
         for part in self._catalogue.parts:
             lacking = [name for name in ids if name not in found]
             if lacking and _has_prompts(part):
-                for row in self._db.among(part.view, "prompt_id", lacking):
+                what = ", ".join(quoted(c.name) for c in part.of_kind("conversation"))
+                for row in self._db.among(part.view, "prompt_id", lacking, f"prompt_id, {what}"):
                     messages = prompt_messages(part, row)
                     if messages:
                         found[row["prompt_id"]] = prompt_text(messages)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from winnow.pipeline.publish.browse.catalogue import Catalogue
+from winnow.pipeline.publish.browse.views import listed
 from winnow.pipeline.publish.manifest import flatten
 
 
 def overview(catalogue: Catalogue) -> dict[str, Any]:
-    """Values of the template: the sets with their settings, counts along the way, prompts per band
+    """Values of the template: the sets with their settings, the views, counts along the way, prompts per band
     of the pass rate, sources, and what it was made with. What the manifest lacks is empty."""
     manifest = catalogue.manifest
     recipe = _mapping(manifest.get("recipe"))
@@ -19,6 +20,7 @@ def overview(catalogue: Catalogue) -> dict[str, Any]:
             (name, catalogue.parts_of(name), _settings(manifest, name))
             for name in dict.fromkeys(part.set for part in catalogue.parts)
         ],
+        "views": listed(catalogue),
         "counts": _rows(manifest.get("counts"), "name", "rows"),
         "bands": bands,
         "most": max((row["tasks"] for row in bands), default=0),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from winnow.pipeline.publish.browse.asked import Choice, NotFound
-from winnow.pipeline.publish.browse.catalogue import Catalogue, Column, Part
+from winnow.pipeline.publish.browse.catalogue import Catalogue
 from winnow.pipeline.publish.browse.database import Database, quoted
+from winnow.pipeline.publish.browse.parts import Column, Part, ViewPart
+from winnow.pipeline.publish.browse.pictures import PICTURE, PICTURES, THUMBNAIL
 from winnow.pipeline.publish.set_schemas import LEDGER_KEYS
 
 PAGE = 50  # rows of a list
@@ -60,12 +62,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row stands in a list: from 1, of `total`, with the ids before and after it."""
+    """Where a row stands in a list: from 1, of `total`, with the keys of those before and after it."""
 
     at: int
     total: int
-    before: str | None
-    after: str | None
+    before: str | int | None
+    after: str | int | None
 
 
 class Rows:
@@ -82,35 +84,52 @@ class Rows:
         total = self.count(part, choice)
         require_page(number, total)
         # Long texts are read for the rows of the page only.
-        ids = self._db.rows(
-            f"SELECT id FROM {part.view} WHERE {choice.where} ORDER BY {choice.order} "
-            f"LIMIT {PAGE} OFFSET {PAGE * (number - 1)}",
+        found = self._db.rows(
+            f"SELECT {quoted(part.key)} FROM {part.view} WHERE {choice.where} "
+            f"ORDER BY {choice.order} LIMIT {PAGE} OFFSET {PAGE * (number - 1)}",
             choice.values,
         )
-        return Page(self.beginnings(part, [row["id"] for row in ids]), total, number)
+        return Page(self.beginnings(part, [row[part.key] for row in found]), total, number)
 
-    def beginnings(self, part: Part, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows by id, in the order of `ids`: plain columns whole, of others how they begin."""
-        asked = [f"{_beginning(column)} AS {quoted(column.name)}" for column in part.columns]
-        found = self._db.among(part.view, "id", ids, ", ".join(asked))
-        by_id = {row["id"]: row for row in found}
-        return [by_id[name] for name in ids if name in by_id]
+    def beginnings(
+        self, part: Part, keys: Sequence[Any], *, pictures: bool = True
+    ) -> list[dict[str, Any]]:
+        """Rows by id or number, in the order of `keys`: plain columns whole, of others how they begin;
+        without `pictures` none of these."""
+        asked = [
+            f"{_beginning(part, column) if pictures or column.kind != 'pictures' else 'NULL'} "
+            f"AS {quoted(column.name)}"
+            for column in part.columns
+        ]
+        if part.key not in part.by_name:
+            asked.append(quoted(part.key))
+        found = self._db.among(part.view, part.key, keys, ", ".join(asked))
+        by_key = {row[part.key]: row for row in found}
+        return [by_key[key] for key in keys if key in by_key]
 
     def row(self, name: str, row_id: str) -> tuple[Part, dict[str, Any]]:
         """A row of the set `name`, whole, and its part; raises NotFound where there is none."""
         for part in self._catalogue.parts_of(name):
-            row = self._db.row(f"SELECT * FROM {part.view} WHERE id = ?", [row_id])
+            row = self._whole(part, row_id)
             if row is not None:
                 return part, row
         raise NotFound(f"the set {name} has no row {row_id}")
 
-    def place(self, part: Part, choice: Choice, row_id: str) -> Place | None:
+    def view_row(self, part: ViewPart, number: int) -> dict[str, Any]:
+        """The row `number` of a view, from 0, whole; raises NotFound where there is none."""
+        row = self._whole(part, number) if number < part.rows else None
+        if row is None:
+            raise NotFound(f"the view {part.name} has no row {number:,}")
+        return row
+
+    def place(self, part: Part, choice: Choice, key: str | int) -> Place | None:
         """Where a row stands among those chosen; None where it is not among them."""
+        name = quoted(part.key)
         found = self._db.row(
-            f"SELECT nth, earlier, later FROM (SELECT id, row_number() OVER w AS nth, "
-            f"lag(id) OVER w AS earlier, lead(id) OVER w AS later FROM {part.view} "
-            f"WHERE {choice.where} WINDOW w AS (ORDER BY {choice.order})) WHERE id = ?",
-            [*choice.values, row_id],
+            f"SELECT nth, earlier, later FROM (SELECT {name}, row_number() OVER w AS nth, "
+            f"lag({name}) OVER w AS earlier, lead({name}) OVER w AS later FROM {part.view} "
+            f"WHERE {choice.where} WINDOW w AS (ORDER BY {choice.order})) WHERE {name} = ?",
+            [*choice.values, key],
         )
         if found is None:
             return None
@@ -143,8 +162,16 @@ class Rows:
                     [value],
                 )
                 ids = [row["id"] for row in rows]
-                found += [(part, row) for row in self.beginnings(part, ids)]
+                found += [(part, row) for row in self.beginnings(part, ids, pictures=False)]
         return found
+
+    def _whole(self, part: Part, key: str | int) -> dict[str, Any] | None:
+        pictures = [
+            f"{_pictures(column, PICTURE)} AS {quoted(column.name)}"
+            for column in part.of_kind("pictures")
+        ]
+        what = f"* REPLACE ({', '.join(pictures)})" if pictures else "*"
+        return self._db.row(f"SELECT {what} FROM {part.view} WHERE {quoted(part.key)} = ?", [key])
 
     def _listed(self, where: str, value: str) -> list[tuple[Part, dict[str, Any]]]:
         rows = self._db.rows(
@@ -154,7 +181,7 @@ class Rows:
         found = []
         for part in self._catalogue.parts:
             ids = [row["id"] for row in rows if row["part"] == part.number]
-            found += [(part, row) for row in self.beginnings(part, ids)]
+            found += [(part, row) for row in self.beginnings(part, ids, pictures=False)]
         return found
 
     def _count(self, part: Part, choice: Choice) -> int:
@@ -217,7 +244,15 @@ def prompt_messages(part: Part, row: Mapping[str, Any]) -> list[dict[str, Any]] 
     return None
 
 
-def _beginning(column: Column) -> str:
+def _pictures(column: Column, most: int, of: str = "") -> str:
+    """SQL for pictures with their `size`, and with their bytes where these are no more than `most`, of
+    the first ones; `of` says which of them, as a slice."""
+    shown = f"CASE WHEN octet_length(p.bytes) <= {most} AND nth <= {PICTURES} THEN p.bytes END"
+    told = f"{{'bytes': {shown}, 'size': octet_length(p.bytes), 'path': p.path}}"
+    return f"list_transform({quoted(column.name)}{of}, lambda p, nth: {told})"
+
+
+def _beginning(part: Part, column: Column) -> str:
     """SQL for what a list shows of a column."""
     name = quoted(column.name)
     if column.kind == "conversation":  # the first question and the last message
@@ -226,8 +261,10 @@ def _beginning(column: Column) -> str:
         return f"list_transform([{asked}, {name}[-1]], lambda m: {cut})"
     if column.kind == "texts":
         return f"[left({name}[1], {_BEGINNING})]"
+    if column.kind == "pictures":
+        return f"{{'many': len({name}), 'first': {_pictures(column, THUMBNAIL, '[1:1]')}}}"
     if column.kind == "other":
-        return "NULL"
+        return f"left({name}::VARCHAR, {_BEGINNING})" if column in part.excerpts else "NULL"
     return f"left({name}, {_BEGINNING})" if column.prose else name
 
 

@@ -1,4 +1,8 @@
-"""What every answer of the server says to the browser: show this, run and load nothing else."""
+"""What every answer of the server says to the browser: show this, run and load nothing else.
+
+A page that shows pictures of rows has them in `data:` addresses, which its policy then allows as
+images, and as nothing else.
+"""
 
 from winnow.pipeline.only_local import App, Receive, Scope, Send
 
@@ -11,8 +15,10 @@ POLICY = (
     "base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+POLICY_NAME = "content-security-policy"
+POLICY_WITH_PICTURES = POLICY.replace("img-src 'self'", "img-src 'self' data:")
 HEADERS = {
-    "content-security-policy": POLICY,
+    POLICY_NAME: POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -25,7 +31,8 @@ _READING = ("GET", "HEAD")
 
 
 class Sealed:
-    """ASGI middleware: only requests that read, and the headers above on every answer."""
+    """ASGI middleware: only requests that read, and the headers above on every answer; a page's own
+    policy stands."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -37,8 +44,10 @@ class Sealed:
 
         async def sealed(message: Scope) -> None:
             if message["type"] == "http.response.start":
+                own = list(message.get("headers", ()))
+                given = {name.lower() for name, _ in own}
                 pairs = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message.get("headers", ()), *pairs]
+                message["headers"] = [*own, *(pair for pair in pairs if pair[0] not in given)]
             await send(message)
 
         if scope["method"] in _READING:

@@ -1,58 +1,30 @@
-"""How values look on a page. Whatever a template prints is escaped, and made visible before."""
+"""How values look on a page: texts, numbers and passages, escaped and made visible."""
 
-import functools
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from winnow.pipeline.page import one_line, visible
-from winnow.pipeline.publish.browse.asked import link
 
-_PAGES = Path(__file__).with_name("templates")
-_LONGEST = 200_000  # characters of one text on a page
+LONGEST = 200_000  # characters of one text on a page
 _PASSAGE = 320
-
-
-@functools.cache
-def environment() -> Environment:
-    """The templates. A name that a template misspells is an error, not an empty place."""
-    made = Environment(
-        loader=FileSystemLoader(_PAGES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_printed,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {
-        "body": body,
-        "line": line,
-        "number": number,
-        "structure": structure,
-        "count": count,
-    }
-    made.globals |= {"link": link, "passage": passage}
-    return made
 
 
 def body(text: object) -> Markup:
     """A text of any length as it is: line ends and tabs stay, other characters that one would not
     see are shown as escapes, set apart from text that only looks like one."""
     whole = "" if text is None else str(text)
-    shown = whole[:_LONGEST]
+    shown = whole[:LONGEST]
     if not shown.isprintable():
         runs = re.split(r"([^\x20-\x7e\n\t])", shown)
         made = Markup("").join(escape(run) if _harmless(run) else _mark(run) for run in runs)
     else:
         made = escape(shown)
-    if len(whole) > _LONGEST:
+    if len(whole) > LONGEST:
         made += Markup('<span class="ctl">… {} more characters</span>').format(
-            f"{len(whole) - _LONGEST:,}"
+            f"{len(whole) - LONGEST:,}"
         )
     return made
 
@@ -103,13 +75,6 @@ def passage(text: str, marked: Sequence[str]) -> Markup:
 
 def _plain(text: str) -> Markup:
     return escape(visible(re.sub(r"\s+", " ", text)))
-
-
-def _printed(value: Any) -> Any:
-    """What stands for the value of an expression in a page, before it is escaped."""
-    if hasattr(value, "__html__"):
-        return value
-    return "" if value is None else visible(str(value))
 
 
 def _harmless(run: str) -> bool:

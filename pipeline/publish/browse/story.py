@@ -6,6 +6,7 @@ from typing import Any
 
 from winnow.pipeline.publish.browse.catalogue import Catalogue
 from winnow.pipeline.publish.browse.database import Database
+from winnow.pipeline.publish.browse.pictures import PICTURE
 
 MOST_ANSWERS = 120  # shown on one page
 
@@ -68,6 +69,11 @@ class Story:
         return self.tasks[0].prompt["messages"] if self.tasks else None
 
     @property
+    def images(self) -> list[str]:
+        """Names of the pictures that the model saw."""
+        return list(self.tasks[0].prompt.get("images") or ()) if self.tasks else []
+
+    @property
     def counts(self) -> dict[str, int]:
         """Answers shown, by verdict."""
         names = ("correct", "wrong", "unjudged", "mixed", "none")
@@ -79,7 +85,7 @@ class Stories:
     """Questions about the tables of the run; a table that is not there has no rows."""
 
     def __init__(self, db: Database, catalogue: Catalogue) -> None:
-        self._db, self._stages = db, catalogue.stages
+        self._db, self._stages, self._workspace = db, catalogue.stages, catalogue.workspace
 
     def of(self, prompt_id: str, task_id: str | None = None) -> Story | None:
         """What is known of a prompt, with all its tasks or only the one named; None where the run's
@@ -104,6 +110,20 @@ class Stories:
             next(iter(self._where("clusters", "prompt_id", [prompt_id])), None),
             next(iter(self._where("sampled", "prompt_id", [prompt_id])), None),
         )
+
+    def pictures(self, story: Story) -> list[Row]:
+        """The pictures of a prompt from the home's store, in order: {bytes, size, path}, where they are
+        small enough for a page with their bytes."""
+        if not story.images or self._workspace is None:
+            return []
+        with self._workspace.images() as store:
+            found = {row["image_id"]: row["bytes"] for row in store.get(story.images).to_pylist()}
+        data = [found.get(name) for name in story.images]
+        return [
+            {"bytes": each if each is not None and len(each) <= PICTURE else None,
+             "size": None if each is None else len(each), "path": None}
+            for each in data
+        ]  # fmt: skip
 
     def kind_of(self, name: str) -> tuple[str, str] | None:
         """(task, prompt or answer, the prompt's id) of what the run calls `name`."""

@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.pipeline.publish.browse.catalogue import Catalogue, Part
+from winnow.pipeline.publish.browse.catalogue import Catalogue
 from winnow.pipeline.publish.browse.database import Database, marks
+from winnow.pipeline.publish.browse.parts import Part
 from winnow.pipeline.publish.browse.rows import prose
 
 K1, B = 1.2, 0.75

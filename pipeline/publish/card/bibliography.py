@@ -40,6 +40,9 @@ WORKS: dict[str, Work] = {
     "adaptive_consistency": Work(
         "Let's Sample Step by Step: Adaptive-Consistency for Efficient Reasoning and Coding with LLMs",
         2023, "2305.11860", _first("Aggarwal, Pranjal")),
+    "agent_data_protocol": Work(
+        "Agent Data Protocol: Unifying Datasets for Diverse, Effective Fine-tuning of LLM Agents",
+        2025, "2510.24702", _first("Song, Yueqi")),
     "c_rlft": Work(
         "OpenChat: Advancing Open-source Language Models with Mixed-Quality Data",
         2023, "2309.11235", _first("Wang, Guan")),
@@ -55,6 +58,9 @@ WORKS: dict[str, Work] = {
     "dpo": Work(
         "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
         2023, "2305.18290", _first("Rafailov, Rafael")),
+    "eef": Work(
+        "Exploring Expert Failures Improves LLM Agent Tuning",
+        2025, "2504.13145", _first("Lan, Li-Cheng")),
     "fault_aware": Work(
         "FAIT: Fault-Aware Fine-Tuning for Better Code Generation",
         2025, "2503.16913", _first("Fan, Lishui")),
@@ -85,6 +91,9 @@ WORKS: dict[str, Work] = {
     "prefix_rft": Work(
         "Blending Supervised and Reinforcement Fine-Tuning with Prefix Sampling",
         2025, "2507.01679", _first("Huang, Zeyu")),
+    "q_tuning": Work(
+        "Winning the Pruning Gamble: A Unified Approach to Joint Sample and Token Pruning for Efficient "
+        "Supervised Fine-Tuning", 2025, "2509.23873", _first("Wang, Shaobo")),
     "r_tuning": Work(
         "R-Tuning: Instructing Large Language Models to Say `I Don't Know'",
         2023, "2311.09677", _first("Zhang, H.")),

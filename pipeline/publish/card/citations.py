@@ -97,6 +97,17 @@ def _iterated(recipe: Recipe) -> bool:
     return any(settings.get("iteration") is not None for _, settings in _sets(recipe))
 
 
+def _masks_actions(recipe: Recipe) -> bool:
+    return any(
+        settings.get("type", name) == "trajectories" and settings.get("train_on") != "all_actions"
+        for name, settings in _sets(recipe)
+    )
+
+
+def _masks_tokens(recipe: Recipe) -> bool:
+    return any(settings.get("token_masks") for _, settings in _sets(recipe))
+
+
 def _hinted(recipe: Recipe) -> bool:
     return any("hinted" in settings.get("offers", ()) for _, settings in _sets(recipe))
 
@@ -162,6 +173,7 @@ _USES: tuple[tuple[str, str, Callable[[Recipe], bool]], ...] = (
     ("format_and_length", "the prior from an answer's length", _judges("length")),
     ("deepseek_r1", "the check of an answer's form", _judges("format")),
     ("uds", "which of the answers were taken", _uds),
+    ("q_tuning", "which tokens of an answer are learned", _masks_tokens),
     ("acereason", "which prompts are worth rolling out", _long_answers),
     ("thinklite", "difficulty by tree search", _searched),
     ("rlhf_workflow", "pairs by reward", _paired_by_reward),
@@ -178,4 +190,6 @@ _USES: tuple[tuple[str, str, Callable[[Recipe], bool]], ...] = (
     ("rest_mcts", "values of steps", _set_of("step_values")),
     ("fault_aware", "where right and wrong code differ", _set_of("fait")),
     ("critique_fine_tuning", "critiques of solutions", _set_of("critique")),
+    ("agent_data_protocol", "the form of the trajectories", _source("trajectories")),
+    ("eef", "which actions of a trajectory are trained on", _masks_actions),
 )

@@ -11,6 +11,7 @@ from winnow.pipeline.publish.markdown import inline
 
 _SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mb])(?![A-Za-z0-9])", re.IGNORECASE)
 _SMALL = 3e9  # parameters below which a policy is called small
+_WITH_MASKS = ("adp", "openai_chat")  # formats that say which messages not to learn
 _LARGE_GROUP = 0.05  # share of the prompts from which one template's group is worth a warning
 
 
@@ -18,6 +19,7 @@ def limits(manifest: Mapping[str, Any]) -> list[str]:
     """One sentence or two per limit, as markdown text on one line each."""
     parts = (
         _unverified,
+        _unmasked,
         _answers,
         _rates,
         _references,
@@ -44,6 +46,18 @@ def _unverified(manifest: Mapping[str, Any]) -> Iterator[str]:
                 f"**Not every answer in the set {inline(name)} is verified**: it takes {which}. The "
                 "column `verdict` tells which are; an unjudged answer is one that nobody could judge, "
                 "not a correct one."
+            )
+
+
+def _unmasked(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Views of trajectories in formats that have no place for the mask."""
+    sets, views = manifest["sets"], manifest.get("views", {})
+    for name, view in sorted(views.items()):
+        kind = sets.get(view["set"], {}).get("settings", {}).get("type", view["set"])
+        if kind == "trajectories" and view["type"] not in _WITH_MASKS:
+            yield (
+                f"The view {inline(name)} has no place for `loss_mask`: whoever trains on it learns every "
+                "action, those that the set masks, too."
             )
 
 
@@ -108,6 +122,12 @@ def _prompts(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"The {prompts:,} prompts follow {templates:,} templates, and the commonest alone makes "
             f"{_share(largest, prompts)} of them: they differ by numbers, names or the order of options."
+        )
+    columns = (source.get("columns") or {} for source in manifest["recipe"]["sources"])
+    if any(each.get("images") for each in columns):
+        yield (
+            "The prompts show images, which only the policy saw: languages, near-duplicates, "
+            "decontamination, clusters and scores are of the text alone."
         )
     told = spoken(languages)
     sample, untold = sum(languages.values()), languages.get(UNTOLD, 0)

@@ -6,6 +6,9 @@ without loss, since arguments of calls have no common type. An export writes the
 Lines. `loss_mask` says, item by item, which actions to train on (EEF: exploring expert failures): all
 of them, unless the set has a column `loss_mask` (one value a message), or `branch_point` (the number of
 the first message that the student wrote instead of the expert), from which on actions count.
+
+A set that has the trajectories themselves, in a column `trajectory` (JSON), gives them back as they
+were, with all that a conversation has no place for; only `details` says more.
 """
 
 import json
@@ -17,12 +20,20 @@ import pyarrow as pa
 
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import canonical_json
+from winnow.pipeline.publish.formats.adp_marks import (
+    BRANCH,
+    MASK,
+    ORIGIN,
+    marks,
+    of_items,
+    of_messages,
+    trained,
+)
 from winnow.pipeline.publish.formats.adp_messages import (
     from_messages,
-    messages_of_items,
     to_messages,
 )
-from winnow.pipeline.publish.formats.adp_schema import Trajectory, parse
+from winnow.pipeline.publish.formats.adp_schema import Trajectory, build, parse
 from winnow.pipeline.publish.formats.base import (
     Format,
     Misfit,
@@ -36,7 +47,17 @@ from winnow.pipeline.publish.formats.conversations import TOOL_MESSAGES, tools_o
 from winnow.pipeline.row_files import RowFile
 from winnow.pipeline.schema import column
 
-__all__ = ["FORMAT", "from_messages", "message_rows", "read_trajectories", "to_messages"]
+__all__ = [
+    "FORMAT",
+    "from_messages",
+    "message_row",
+    "message_rows",
+    "read_trajectories",
+    "record",
+    "to_messages",
+]
+
+_WHOLE = "trajectory"  # column of a set that holds all of it
 
 _TEXTS = ("class_", "function", "kwargs", "language", "content", "description", "reasoning_content",
           "source", "name", "tool_call_id", "html", "axtree", "url", "image_observation",
@@ -94,13 +115,19 @@ def _columns(view: View) -> list[pa.Field]:
 
 
 def _rows(row: Row, view: View, place: Place) -> list[Row]:
-    name = row.get("id") or f"{place.split}-{place.index}"
-    details = {key: value for key, value in view.origin(row).items() if value is not None}
-    made = from_messages(row["messages"], name, tools=tools_of(row), details=details)
-    owner = messages_of_items(made)
+    origin = {key: value for key, value in view.origin(row).items() if value is not None}
     told = {key: row[key] for key in _told(view) if row[key] is not None}
-    eef = _eef(told, len(row["messages"]), owner, made)
-    details = {**made.details, **(eef if told else {})}  # without, the mask is that of any reader
+    if _is_whole(view) and row[_WHOLE] is not None:
+        made = _whole(row[_WHOLE])
+        name, eef, changed = made.id, *_eef_of_whole(made, told, len(row["messages"]))
+        # What the trajectory itself says under these names stays.
+        origin = {_free(key, made.details): value for key, value in origin.items()}
+        details = {**made.details, **origin, **changed}
+    else:
+        name = row.get("id") or f"{place.split}-{place.index}"
+        made = from_messages(row["messages"], name, tools=tools_of(row), details=origin)
+        eef = _eef(told, len(row["messages"]), made)
+        details = {**made.details, **(eef if told else {})}  # without, the mask is any reader's
     plain = made.plain()
     return [
         {
@@ -116,33 +143,55 @@ def _rows(row: Row, view: View, place: Place) -> list[Row]:
     ]
 
 
+def _is_whole(view: View) -> bool:
+    return view.has(_WHOLE) and pa.types.is_string(view.source.field(_WHOLE).type)
+
+
 def _told(view: View) -> list[str]:
     """Which of mask, origin and branch point the set has, message by message."""
     of = {name: view.source.field(name).type for name in view.source.names}
-    tests = {"loss_mask": is_flags, "origin": is_texts, "branch_point": pa.types.is_integer}
+    tests = {MASK: is_flags, ORIGIN: is_texts, BRANCH: pa.types.is_integer}
     return [name for name, test in tests.items() if name in of and test(of[name])]
 
 
-def _eef(told: Row, messages: int, owner: list[int], made: Trajectory) -> Row:
-    """Mask, origin and branch point item by item, from what the set tells of its `messages` messages;
-    `owner` gives each item's message."""
-    for name in ("loss_mask", "origin"):
-        if name in told and len(told[name]) != messages:
-            raise Misfit(f"{name} has {len(told[name])} values for {messages} messages")
-    acts = [item.class_.endswith("_action") for item in made.content]
-    branch, mask, origin = (told.get(key) for key in ("branch_point", "loss_mask", "origin"))
-    if mask is None:
-        mask = [branch is None or at >= branch for at in range(messages)]
-    found: Row = {
-        "loss_mask": [act and bool(mask[at]) for act, at in zip(acts, owner, strict=True)]
-    }
-    if origin is not None:
-        found["origin"] = [origin[at] if act else None for act, at in zip(acts, owner, strict=True)]
-    if branch is not None:
-        found["branch_point"] = next(
-            (item for item, at in enumerate(owner) if at >= branch), len(owner)
-        )
-    return found
+def _eef(told: Row, messages: int, made: Trajectory) -> Row:
+    """Mask, origin and branch point item by item, from what the set tells of its `messages` messages."""
+    branch = told.get(BRANCH)
+    mask = [branch is None or at >= branch for at in range(messages)]
+    return _placed(made, {MASK: mask, **told}, messages)
+
+
+def _eef_of_whole(made: Trajectory, told: Row, messages: int) -> tuple[Row, Row]:
+    """The same of a trajectory with marks of its own, and what of it its `details` do not say yet.
+
+    The set's mask goes before; where it says the same of every message, the trajectory's own stands,
+    which can tell the actions of one message apart.
+    """
+    try:
+        own, eef = trained(made), marks(made)
+        same = MASK not in told or told[MASK] == of_messages(made, own, messages)[MASK]
+    except ValueError as error:
+        raise Misfit(str(error)) from None
+    eef[MASK] = own if same else _placed(made, {MASK: told[MASK]}, messages)[MASK]
+    return eef, {} if same else {MASK: eef[MASK]}
+
+
+def _placed(made: Trajectory, told: Row, messages: int) -> Row:
+    try:
+        return of_items(made, told, messages)
+    except ValueError as error:
+        raise Misfit(str(error)) from None
+
+
+def _whole(text: str) -> Trajectory:
+    try:
+        return build(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise Misfit(f"{_WHOLE}: {error}") from None
+
+
+def _free(key: str, taken: Row) -> str:
+    return key if key not in taken or key.startswith("winnow_") else f"winnow_{key}"
 
 
 def _item(plain: Row) -> Row:
@@ -152,7 +201,7 @@ def _item(plain: Row) -> Row:
     }
 
 
-def _record(row: Row) -> Any:
+def record(row: Row) -> Any:
     """The protocol's own object; what it has no field for stands in `details`."""
     return {
         "schema_version": row["schema_version"],
@@ -178,7 +227,7 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
         for at, row in enumerate(rows, batch.start):
             where = f"{path}, row {at}"
             try:
-                value = _record(row) if file.is_parquet else row
+                value = record(row) if file.is_parquet else row
             except (ValueError, TypeError) as error:
                 raise UsageError(f"{where}: content_json and details: not JSON: {error}") from None
             yield parse(value, where)
@@ -190,34 +239,43 @@ def message_rows(path: Path) -> pa.Table:
     Each row keeps the whole trajectory as JSON, so that nothing that a conversation has no place for
     (rewards, pages, annotations) is lost. Raises as `read_trajectories`.
     """
-    rows = [_message_row(each) for each in read_trajectories(path)]
+    rows = []
+    for trajectory in read_trajectories(path):
+        try:
+            rows.append(message_row(trajectory))
+        except ValueError as error:
+            raise UsageError(f"{path}: trajectory {trajectory.id!r}: {error}") from None
     return pa.Table.from_pylist(rows, schema=MESSAGE_ROWS)
 
 
-def _message_row(trajectory: Trajectory) -> Row:
-    messages, owner = to_messages(trajectory), messages_of_items(trajectory)
-    listed = trajectory.available_custom_tools
-    details = trajectory.details
-    mask, origin, branch = (details.get(key) for key in ("loss_mask", "origin", "branch_point"))
-    acts = [item.class_.endswith("_action") for item in trajectory.content]
-    if not isinstance(mask, list) or len(mask) != len(owner):
-        mask = acts
-    trained = {at for at, yes in zip(owner, mask, strict=True) if yes}
-    by_message: list[str | None] | None = None
-    if isinstance(origin, list) and len(origin) == len(owner):
-        by_message = [None] * len(messages)
-        for at, who in zip(owner, origin, strict=True):
-            by_message[at] = by_message[at] or who
-    first = owner[branch] if isinstance(branch, int) and 0 <= branch < len(owner) else None
+def message_row(trajectory: Trajectory) -> Row:
+    """A trajectory as a row of the schema MESSAGE_ROWS. Raises ValueError where its marks are of other
+    items."""
+    messages = to_messages(trajectory)
+    tools = _tools(trajectory)
+    mask = trained(trajectory)
     return {
         "id": trajectory.id,
         "messages": messages,
-        "tools": None if listed is None else canonical_json([_schema(name) for name in listed]),
-        "loss_mask": [at in trained for at in range(len(messages))],
-        "origin": by_message,
-        "branch_point": first,
+        "tools": None if tools is None else canonical_json(tools),
+        **of_messages(trajectory, mask, len(messages)),
         "trajectory": canonical_json(trajectory.plain()),
     }
+
+
+def _tools(trajectory: Trajectory) -> list[Any] | None:
+    """The schemas that `details` keeps, where they are of the functions listed; else the names."""
+    listed, kept = trajectory.available_custom_tools, trajectory.details.get("tools")
+    if listed is None:
+        return None
+    if isinstance(kept, list) and [_name_of(each) for each in kept] == listed:
+        return kept
+    return [_schema(name) for name in listed]
+
+
+def _name_of(schema: Any) -> Any:
+    function = schema.get("function", schema) if isinstance(schema, dict) else None
+    return function.get("name") if isinstance(function, dict) else None
 
 
 def _schema(name: str) -> dict[str, Any]:
@@ -233,5 +291,5 @@ FORMAT = Format(
     rows=_rows,
     layout="jsonl",
     places_provenance=True,
-    record=_record,
+    record=record,
 )

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from winnow.pipeline.names import canonical_json
 from winnow.pipeline.publish.formats.adp_schema import (
+    DEEPEST,
     SCHEMA_VERSION,
     ApiAction,
     CodeAction,
@@ -25,12 +26,13 @@ from winnow.pipeline.publish.formats.adp_schema import (
     TextObservation,
     Trajectory,
     build,
+    is_deep,
 )
 from winnow.pipeline.publish.formats.base import Misfit, without_nulls
 from winnow.pipeline.publish.formats.conversations import Message
 
 _CODE = "execute_"
-_ROLES_OF_TEXT = ("system", "developer")  # told apart by the observation's name
+ROLES_OF_TEXT = ("system", "developer")  # told apart by the observation's name
 _SPEAKERS = ("agent", "environment")
 _KEPT = "messages"
 
@@ -44,6 +46,7 @@ class _Function(BaseModel):
 class _Call(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
     id: str | None = None
+    type: str | None = None
     function: _Function
 
 
@@ -58,6 +61,25 @@ class _Message(BaseModel):
 
 
 _MESSAGES = TypeAdapter(list[_Message])
+
+
+def checked_messages(value: Any) -> list[Message]:
+    """The messages that strangers call so, without nulls; arguments of a call that are an object become
+    its JSON text.
+
+    Raises ValueError, which names the message and the key, where one is not as OpenAI has it.
+    """
+    messages = value
+    if isinstance(value, list):
+        messages = [without_nulls(_with_text_arguments(each)) for each in value]
+    try:
+        _MESSAGES.validate_python(messages)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        number, key = first["loc"][:1], ".".join(map(str, first["loc"][1:]))
+        place = f"message {number[0]}" if number else "messages"
+        raise ValueError(": ".join(filter(None, (place, key, first["msg"])))) from None
+    return list(messages)
 
 
 def from_messages(
@@ -176,7 +198,7 @@ def _of_message(message: Message, links: _Links) -> list[dict[str, Any]]:
     if role == "tool":
         link = links.result(message.get("tool_call_id"))
         return [{**told, "source": "environment", **_given(name=name), "tool_call_id": link}]
-    if role in _ROLES_OF_TEXT:
+    if role in ROLES_OF_TEXT:
         return [{**told, "source": "environment", "name": role}]
     if role != "user":
         raise Misfit(f"a message of {role}, which the protocol does not know")
@@ -197,10 +219,12 @@ def _action(function: Message) -> dict[str, Any]:
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-        canonical_json(found)  # NaN is no JSON
+        if isinstance(found, dict) and not is_deep(found, DEEPEST // 2):
+            canonical_json(found)  # NaN is no JSON
+            return found
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {"arguments": text}
+        pass
+    return {"arguments": text}
 
 
 def _grouped(trajectory: Trajectory) -> list[tuple[Message, int]]:
@@ -250,19 +274,38 @@ def _said(item: Any) -> Message:
     if item.tool_call_id is not None:
         return {"role": "tool", "content": item.content, "tool_call_id": item.tool_call_id,
                 **_given(name=item.name)}  # fmt: skip
-    if item.source == "environment" and item.name in _ROLES_OF_TEXT:
+    if item.source == "environment" and item.name in ROLES_OF_TEXT:
         return {"role": item.name, "content": item.content}
     name = item.name if item.source == "user" else item.source
     return {"role": "user", "content": item.content, **_given(name=name)}
 
 
-def _call(item: ApiAction | CodeAction, name: str) -> Message:
+def as_call(item: ApiAction | CodeAction) -> dict[str, Any]:
+    """{name, arguments} of a call; code is the argument `code` of a function `execute_LANGUAGE`."""
     if isinstance(item, CodeAction):
-        function, arguments = f"{_CODE}{item.language}", {"code": item.content}
-    else:
-        function, arguments = item.function, item.kwargs
-    text = json.dumps(arguments, ensure_ascii=False)
-    return {"id": name, "type": "function", "function": {"name": function, "arguments": text}}
+        return {"name": f"{_CODE}{item.language}", "arguments": {"code": item.content}}
+    return {"name": item.function, "arguments": item.kwargs}
+
+
+def _call(item: ApiAction | CodeAction, name: str) -> Message:
+    call = as_call(item)
+    text = json.dumps(call["arguments"], ensure_ascii=False)
+    return {"id": name, "type": "function", "function": {**call, "arguments": text}}
+
+
+def _with_text_arguments(message: Any) -> Any:
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    if not isinstance(calls, list):
+        return message
+    return {**message, "tool_calls": [_with_text(call) for call in calls]}
+
+
+def _with_text(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), dict):
+        return call
+    text = json.dumps(function["arguments"], ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": text}}
 
 
 def _name(tool: Any) -> str:

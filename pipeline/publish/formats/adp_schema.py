@@ -15,7 +15,11 @@ from winnow.pipeline.errors import UsageError
 from winnow.pipeline.names import canonical_json
 
 SCHEMA_VERSION = "1.5.0"  # of what is written here
+DEEPEST = 100  # levels of lists and objects
 _SEMVER = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+
+
+_Pixels = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what a column of numbers holds
 
 
 class _Part(BaseModel):
@@ -81,7 +85,7 @@ class WebObservation(_Item):
     axtree: str | None
     url: str | None
     image_observation: ImageObservation | None
-    viewport_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    viewport_size: Annotated[list[_Pixels], Field(min_length=2, max_length=2)] | None
 
 
 Action = ApiAction | CodeAction | MessageAction
@@ -151,10 +155,28 @@ def check_links(content: Sequence[Action | Observation]) -> None:
             raise ValueError(f"item {at}: no later observation has its tool_call_id {name!r}")
 
 
+def is_deep(value: Any, most: int = DEEPEST) -> bool:
+    """Whether lists and objects stand in each other more than `most` levels deep: what is not can be
+    read and written wherever that is called from."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return any(isinstance(each, dict | list) for each in level)
+
+
 def build(value: Any) -> Trajectory:
     """The trajectory that `value` (JSON values) is; ValueError, which names the item, where it breaks a
     rule.
     """
+    if is_deep(value):
+        raise ValueError(f"nested more than {DEEPEST} levels deep")
     try:
         return Trajectory.model_validate(value)
     except ValidationError as error:
@@ -167,10 +189,11 @@ def parse(value: Any, where: str) -> Trajectory:
     name = value.get("id") if isinstance(value, dict) else None
     called = f"{where}: trajectory {name!r}" if isinstance(name, str) else where
     try:
+        made = build(value)
         canonical_json(value)  # NaN and the like are no JSON
-        return build(value)
     except ValueError as error:
         raise UsageError(f"{called}: {error}") from None
+    return made
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

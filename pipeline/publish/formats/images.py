@@ -7,13 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline.images import kind
+
 IMAGES = "images"
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 FEATURE_KEY = b"huggingface"
-
-# First bytes of a picture's file, and the ending of its name.
-_KINDS = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"),
-          (b"BM", "bmp"), (b"RIFF", "webp"))  # fmt: skip
 
 
 def has_images(schema: pa.Schema) -> bool:
@@ -48,8 +46,7 @@ def _save(image: dict[str, Any], folder: Path) -> str:
     data = image["bytes"]
     if data is None:
         return str(image["path"])
-    ending = next((name for start, name in _KINDS if data.startswith(start)), "bin")
-    path = folder / IMAGES / f"{hashlib.sha256(data).hexdigest()[:32]}.{ending}"
+    path = folder / IMAGES / f"{hashlib.sha256(data).hexdigest()[:32]}.{kind(data) or 'bin'}"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)

@@ -1,14 +1,23 @@
 """OpenAI's chat format for fine-tuning: one object with `messages` (and `tools`) a line.
 
 The schema is closed, so provenance goes to a file beside. It has no place for thoughts: they stand
-before the text, between think marks.
+before the text, between think marks. Where a set has a column `loss_mask`, a message of the assistant
+that is not to be trained on has the weight 0.
 """
 
 from typing import Any
 
 import pyarrow as pa
 
-from winnow.pipeline.publish.formats.base import Format, Misfit, Place, Row, View, without_nulls
+from winnow.pipeline.publish.formats.base import (
+    Format,
+    Misfit,
+    Place,
+    Row,
+    View,
+    is_flags,
+    without_nulls,
+)
 from winnow.pipeline.publish.formats.conversations import (
     TOOL_CALLS,
     TOOLS,
@@ -32,13 +41,27 @@ _ROLES = ("system", "developer", "user", "assistant", "tool")
 def _columns(view: View) -> list[pa.Field]:
     there = {field.name for field in view.source.field("messages").type.value_type}
     fields = [pa.field(name, type_) for name, type_ in _FIELDS.items() if name in there]
+    if _masked(view):
+        fields.append(pa.field("weight", pa.int8()))
     messages = column("messages", pa.list_(pa.struct(fields)), "The conversation.")
     return [messages, TOOLS] if view.has("tools") else [messages]
 
 
 def _rows(row: Row, view: View, place: Place) -> list[Row]:
     tools_of(row)  # must be what the file will hold
-    return [{"messages": [_message(m) for m in row["messages"]], "tools": row.get("tools")}]
+    messages = [_message(m) for m in row["messages"]]
+    mask = row["loss_mask"] if _masked(view) else None
+    if mask is not None:
+        if len(mask) != len(messages):
+            raise Misfit(f"loss_mask has {len(mask)} values for {len(messages)} messages")
+        for message, yes in zip(messages, mask, strict=True):
+            if message["role"] == "assistant" and not yes:
+                message["weight"] = 0
+    return [{"messages": messages, "tools": row.get("tools")}]
+
+
+def _masked(view: View) -> bool:
+    return view.has("loss_mask") and is_flags(view.source.field("loss_mask").type)
 
 
 def _message(message: Message) -> Message:

@@ -74,6 +74,10 @@ def the_set(format: Format, sets: Mapping[str, pa.Schema]) -> str:
         return found[0]
     if found:
         raise UsageError(f"{format.name}: reads {' and '.join(found)}; say which as `set`")
+    reasons = {name: unfit(format, schema) or "" for name, schema in sets.items()}
+    beyond = [f"{name} {why}" for name, why in reasons.items() if not why.startswith("lacks")]
+    if beyond:  # they have the columns
+        raise UsageError(f"{format.name}: no set fits: {'; '.join(beyond)}")
     needs = " or ".join(", ".join(f"{n} ({k})" for n, k in group.items()) for group in format.reads)
     names = ", ".join(sets) or "none"
     raise UsageError(f"{format.name}: no set has {needs}; the sets are: {names}")

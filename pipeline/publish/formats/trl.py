@@ -4,12 +4,17 @@
 reads). `standard` is plain text: a prompt of one message is its text itself, and an answer then begins
 with an empty line, because TRL joins the two as they are; of a prompt of several messages each stands
 under its role, and the last line asks for the assistant's.
+
+TRL shows a row's images before the text of the first message of the user. `<image>` marks at its
+beginning, which say just that, are left out; marks further on stay as words of the text.
 """
 
+import re
 from typing import Any
 
 import pyarrow as pa
 
+from winnow.pipeline.images import MARKER
 from winnow.pipeline.publish.formats.base import Format, Place, Row, View
 from winnow.pipeline.publish.formats.conversations import (
     TOOLS,
@@ -20,6 +25,7 @@ from winnow.pipeline.publish.formats.conversations import (
     plain_prompt,
     present,
 )
+from winnow.pipeline.publish.formats.images import has_images
 from winnow.pipeline.schema import column
 from winnow.pipeline.verify.judge_prompt import conversation
 
@@ -27,6 +33,7 @@ CONSUMER = "TRL"
 STYLES = ("conversational", "standard")
 # What a reward function needs beside the prompt; TRL hands it further columns by their names.
 _REWARD = ("answer", "verifier", "verifier_args")
+_MARKS = re.compile(rf"\A(?:\s*{MARKER})+\n?")
 
 
 def _talks(view: View) -> bool:
@@ -40,7 +47,7 @@ def _with_tools(view: View, fields: list[pa.Field]) -> list[pa.Field]:
 def _both(view: View, prompt: list[Message], answer: Message) -> tuple[Any, Any]:
     """A prompt and its answer in the view's style."""
     if _talks(view):
-        return prompt, [answer]
+        return _shown(prompt, view), [answer]
     return plain_prompt(prompt), plain_answer(prompt, answer)
 
 
@@ -58,7 +65,7 @@ def _language_columns(view: View) -> list[pa.Field]:
 
 def _language_rows(row: Row, view: View, place: Place) -> list[Row]:
     if _talks(view):
-        return [{"messages": row["messages"], "tools": row.get("tools")}]
+        return [{"messages": _shown(row["messages"], view), "tools": row.get("tools")}]
     prompt, answer = before_and_answer(row["messages"])
     return [{"text": plain_prompt(prompt) + plain_answer(prompt, answer)}]
 
@@ -71,7 +78,8 @@ def _prompt_columns(view: View) -> list[pa.Field]:
 
 
 def _prompt_rows(row: Row, view: View, place: Place) -> list[Row]:
-    prompt = row["prompt"] if _talks(view) else plain_prompt(row["prompt"])
+    talk = _talks(view)
+    prompt = _shown(row["prompt"], view) if talk else plain_prompt(row["prompt"])
     return [{**row, "prompt": prompt}]
 
 
@@ -118,9 +126,19 @@ def _preference_rows(row: Row, view: View, place: Place) -> list[Row]:
 def _pair(row: Row, side: str, view: View) -> tuple[Any, Any]:
     """The prompt and one side's answer. An answer of several messages keeps them in a conversation."""
     if _talks(view):
-        return row["prompt"], row[side]
+        return _shown(row["prompt"], view), row[side]
     before, answer = before_and_answer([*row["prompt"], *row[side]])
     return _both(view, before, answer)
+
+
+def _shown(messages: list[Message], view: View) -> list[Message]:
+    """A conversation without the marks of images where TRL puts the images itself."""
+    at = next((at for at, m in enumerate(messages) if m["role"] == "user"), None)
+    if at is None or not has_images(view.source):
+        return messages
+    first = messages[at]
+    text = _MARKS.sub("", first["content"])
+    return [*messages[:at], {**first, "content": text}, *messages[at + 1 :]]
 
 
 def _unpaired_columns(view: View) -> list[pa.Field]:

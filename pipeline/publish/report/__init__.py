@@ -25,6 +25,7 @@ from winnow.pipeline.publish.report import (
     page,
     plane,
     preferences,
+    thumbnails,
 )
 from winnow.pipeline.publish.report import prompts as all_prompts
 from winnow.pipeline.publish.report.blocks import Section
@@ -32,7 +33,7 @@ from winnow.pipeline.publish.report.signals import Signals, workspace_of
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.workspace import Workspace
 
-__all__ = ["LIMIT", "POINTS", "file_name", "workspace_of", "write", "write_diff"]
+__all__ = ["LIMIT", "POINTS", "default_path", "file_name", "workspace_of", "write", "write_diff"]
 
 LIMIT = 20_000_000  # bytes
 POINTS = 8_000  # of the map: SVG, which a browser still redraws at once
@@ -77,7 +78,9 @@ def write(
         if isinstance(drawn, plane.Points):
             told.note("report: reading the rows behind the map")
             ids = [row["prompt_id"] for row in drawn.found]
-            mapped = drawn.section(plane.whole_rows(signals, ids, room - _SPARE))
+            images = thumbnails.gather(signals, ids)
+            rows = plane.whole_rows(signals, ids, room - _SPARE, images.of)
+            mapped = drawn.section(rows, images.total)
         text = _page(signals, [*before, mapped, *after])
         signals.check_unchanged()
     page.write(text, path)
@@ -91,6 +94,11 @@ def _bare(drawn: plane.Points | Section) -> Section:
 def file_name(version: Version) -> str:
     """Name of a version's report: its dataset, as far as that can stand in a file's name, and its id."""
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', version.dataset).lstrip('.')}-{version.id}.html"
+
+
+def default_path(version: Version, home: Path) -> Path:
+    """Where the report on a version of `home` goes if nothing else is asked for."""
+    return home / "reports" / file_name(version)
 
 
 def write_diff(found: Diff, path: Path) -> Path:

@@ -144,12 +144,20 @@ def _cell(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, list) and value and all(_is_message(each) for each in value):
-        text = "\n".join(f"{each['role']}: {each['content']}" for each in value)
+        text = "\n".join(map(_said, value))
     elif isinstance(value, str):
         text = value
     else:
         text = json.dumps(value, ensure_ascii=False, default=str)
     return visible(text[:LONG].expandtabs(4)) + ("…" if len(text) > LONG else "")
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """A message as one line or more; what it holds beside its text, such as calls, is JSON."""
+    beside = {key: each for key, each in message.items() if key not in ("role", "content") and each}
+    more = [json.dumps(beside, ensure_ascii=False, default=str)] if beside else []
+    said = [message["content"]] if message["content"] is not None else []
+    return f"{message['role']}: {' '.join([*said, *more])}"
 
 
 def _is_message(value: Any) -> bool:

@@ -5,8 +5,8 @@
     id, text, x, y, source, cluster, rate       what the point is; `source` numbers into `sources`
     sets      per set: its name, its `rules`, and `fate`, a number into them per point; -1 where the
               ledger has no decision
-    rows      per point the whole row: messages, reference, answers with verdicts, decisions; null
-              where the page has no room for it
+    rows      per point the whole row: messages, images, reference, answers with verdicts, decisions;
+              null where the page has no room for it
 
 A prompt's fate in a set of answers: `kept` where one of its answers was, else the rule that took most of
 them.
@@ -22,6 +22,7 @@ from winnow.pipeline.publish.report.blocks import Map, Note, Section
 from winnow.pipeline.publish.report.page import embedded
 from winnow.pipeline.publish.report.prompts import Prompts
 from winnow.pipeline.publish.report.signals import SEED, Signals
+from winnow.pipeline.publish.report.thumbnails import SIDE
 
 TITLE = "Map of the prompts"
 TEXT = 240  # characters of a prompt that hover and search see
@@ -39,11 +40,20 @@ class Points:
     data: Mapping[str, Any]
     of: int  # prompts that there are
 
-    def section(self, rows: Sequence[Any] = ()) -> Section:
-        """The map with the whole rows of its first points."""
+    def section(self, rows: Sequence[Any] = (), images: int = 0) -> Section:
+        """The map with the whole rows of its first points, whose prompts show so many images."""
         padded = [*rows, *[None] * (len(self.found) - len(rows))]
         data = {**self.data, "rows": padded, "textLimit": TEXT, "longLimit": LONG}
-        return Section(TITLE, [Note(self._said(len(rows))), Map(data, _CAPTION)])
+        said = [Note(self._said(len(rows)))]
+        if images:
+            shown = sum(each is not None for row in rows for each in row.get("images", ()))
+            said.append(
+                Note(
+                    f"Of {images:,} images that these prompts show, {shown:,} are on this page, scaled "
+                    f"down to {SIDE} pixels at most."
+                )
+            )
+        return Section(TITLE, [*said, Map(data, _CAPTION)])
 
     def _said(self, rows: int) -> str:
         shown = len(self.found)
@@ -176,8 +186,14 @@ def _fate(rules: Mapping[str | None, int]) -> str | None:
     return min(rules, key=lambda rule: (-rules[rule], str(rule)))
 
 
-def whole_rows(signals: Signals, ids: Sequence[str], room: int) -> list[dict[str, Any]]:
-    """The whole rows of the first of these prompts, until their JSON fills `room` bytes."""
+def whole_rows(
+    signals: Signals,
+    ids: Sequence[str],
+    room: int,
+    images: Mapping[str, Sequence[str | None]] | None = None,
+) -> list[dict[str, Any]]:
+    """The whole rows of the first of these prompts with their `images`, until their JSON fills `room`
+    bytes."""
     wanted = list(ids[:ROWS])
     signals.db.execute("CREATE OR REPLACE TEMP TABLE shown (prompt_id VARCHAR)")
     signals.db.execute("INSERT INTO shown SELECT unnest(?::VARCHAR[])", [wanted])
@@ -199,6 +215,8 @@ def whole_rows(signals: Signals, ids: Sequence[str], room: int) -> list[dict[str
     found: list[dict[str, Any]] = []
     for each in wanted:
         row = _row(tasks[each], answers[each], decisions[each])
+        if images and each in images:
+            row["images"] = list(images[each])
         room -= len(embedded(row).encode()) + 1
         if room < 0:
             break

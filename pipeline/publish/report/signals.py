@@ -6,7 +6,7 @@ while its data version is the one that the manifest names as the version's input
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +130,14 @@ class Signals:
 
     def count(self, query: str) -> int:
         return int(self.rows(f"SELECT count(*) FROM {query}")[0][0])
+
+    def images(self, names: Collection[str]) -> dict[str, bytes]:
+        """Images by name, those that the home's store has."""
+        if self._workspace is None:
+            return {}
+        with self._workspace.images() as store:
+            rows = store.get(names).to_pylist()
+        return {row["image_id"]: row["bytes"] for row in rows}
 
     @cached_property
     def decisions(self) -> list[Mapping[str, Any]]:

@@ -27,8 +27,8 @@ def browse(
         bool, typer.Option("--open/--no-open", help="Open the first page in the browser.")
     ] = False,
 ) -> None:
-    """Look at a version in the browser: filter and search its rows, read all answers to a prompt side
-    by side with their verdicts, and follow why a row was kept or dropped.
+    """Look at a version in the browser: filter and search its rows, page through its views, read all
+    answers to a prompt side by side with their verdicts, and follow why a row was kept or dropped.
 
     Serves this machine only, and only reads. Answers and verdicts come from the tables of the run in
     the home folder; without them the pages show what the version itself holds.

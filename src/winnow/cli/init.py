@@ -66,7 +66,8 @@ def init(
 ) -> None:
     """Write a first recipe for your own rows: columns, verifier and sizes are guessed.
 
-    Verifiers are tried on the rows' references, and the recipe says at each guess what it rests on,
+    A file of agents' trajectories (the Agent Data Protocol, or messages with calls of tools) is told by
+    its rows, unless an option names a column or a verifier. Verifiers are tried on the rows' references, and the recipe says at each guess what it rests on,
     and what could not be guessed. It is checked as `winnow check` does (over the first 2,000 rows);
     nothing is sampled.
 
@@ -75,6 +76,7 @@ def init(
     """
     from winnow.cli import run
     from winnow.pipeline.errors import UsageError, WinnowError
+    from winnow.pipeline.first_contact import agents
     from winnow.pipeline.first_contact.guess import guessed
     from winnow.pipeline.first_contact.look import look
     from winnow.pipeline.first_contact.recipe_text import render
@@ -86,10 +88,14 @@ def init(
     _refuse(target, overwrite=overwrite)
     seen = look(source)
     wishes = Wishes(tuple(prompt or ()), answer, completion, verifier)
-    found = run_async(guessed(seen, wishes, workers=2, timeout_seconds=_SECONDS))
-    text = render(seen, found, source.name, str(target))
+    if wishes == Wishes() and (acts := agents.agents(seen)) is not None:
+        text = agents.render(seen, acts, source.name, str(target))
+        told = [f"trajectories of agents: {acts.rows:,} of {len(seen.rows):,} rows"]
+    else:
+        found = run_async(guessed(seen, wishes, workers=2, timeout_seconds=_SECONDS))
+        text, told = render(seen, found, source.name, str(target)), _told(found)
     _write(target, text)
-    for line in _told(found):
+    for line in told:
         typer.echo(plain(line))
     typer.echo(f"{plain(str(target))} is written; it says what each guess rests on.\n")
     limit = _CHECKED if seen.n_rows > _CHECKED else None
@@ -172,6 +178,7 @@ def _told(found: "Guess") -> list[str]:
     for role, column in (
         ("answer", found.judged.answer),
         ("completion", found.roles.completion),
+        ("images", found.roles.images),
         ("domain", found.roles.domain),
     ):
         if column is not None:

@@ -32,11 +32,11 @@ def report(
     again; after that the page shows what the version alone can tell.
     """
     from winnow.cli.progress import TerminalProgress
-    from winnow.pipeline.publish.report import file_name, workspace_of, write
+    from winnow.pipeline.publish.report import default_path, workspace_of, write
     from winnow.pipeline.publish.version import resolve
 
     found = resolve(version, home)
-    path = output or home / "reports" / file_name(found)
+    path = output or default_path(found, home)
     with TerminalProgress() as progress:
         write(found, workspace_of(found, home), path, progress=progress)
     typer.echo(plain(path))

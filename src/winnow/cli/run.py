@@ -109,7 +109,7 @@ def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:
             )
             if cost.get(name)
         )
-        rows.append(("sampled", str(counts["rollouts"]), str(counts["stopped"]), fates,
+        rows.append(("answers", str(counts["rollouts"]), str(counts["stopped"]), fates,
                      _time(by["rollouts"]) + rate))  # fmt: skip
         counts = by["verdicts"].counts
         judged = counts["correct"] + counts["wrong"]

@@ -266,7 +266,7 @@ async def _draw(
         with interruptible(ctx, spending.close, meter.said):
             desk = Desk(
                 shelf,
-                messages_of(prompts),
+                messages_of(ctx, prompts),
                 parts.engine,
                 target,
                 parts.writer,

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from winnow.pipeline.publish import pictures
 from winnow.pipeline.publish.card.languages import languages
-from winnow.pipeline.recipe import DatasetSource
+from winnow.pipeline.sources import dataset_of
 from winnow.pipeline.sources.hf_dataset import hub_id
 from winnow.stages.base import Context
 
@@ -36,9 +36,9 @@ def draw(ctx: Context, difficulty: pa.Table) -> dict[str, bytes]:
 
 def _hub_ids(ctx: Context) -> dict[str, str]:
     found = {
-        source.name: hub_id(source)
+        source.name: hub_id(dataset)
         for source in ctx.recipe.sources
-        if isinstance(source, DatasetSource)
+        if (dataset := dataset_of(source)) is not None
     }
     return {name: each for name, each in found.items() if each is not None}
 

@@ -14,8 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.pipeline.contracts import Engine
+from winnow.pipeline.names import Message
 from winnow.pipeline.progress import Step
 from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
+from winnow.pipeline.store import prompt_images
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify.judging import Judge, Tasks
 from winnow.pipeline.verify.worker_pool import VerifierPool
@@ -98,10 +100,10 @@ def interruptible(
         raise KeyboardInterrupt
 
 
-def messages_of(prompts: pa.Table) -> dict[str, list[dict[str, str]]]:
-    """The conversation of each prompt, by name."""
-    ids, messages = prompts["prompt_id"].to_pylist(), prompts["messages"].to_pylist()
-    return dict(zip(ids, messages, strict=True))
+def messages_of(ctx: Context, prompts: pa.Table) -> dict[str, list[Message]]:
+    """The conversation of each prompt, by name, with its images."""
+    messages = prompt_images.conversations(prompts, ctx.workspace.home)
+    return dict(zip(prompts["prompt_id"].to_pylist(), messages, strict=True))
 
 
 def reuse(counting: int, missing: Iterable[Missing]) -> str:

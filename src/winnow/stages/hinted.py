@@ -130,12 +130,13 @@ def run(
 
     with timed() as clock:
         load = tree_parts.search_prompts(
-            ctx, tasks, _of(tree_parts.prompts_of(prompts), tasks, wrong), one,
+            ctx, tasks, _of(tree_parts.prompts_of(prompts, ctx.workspace.home), tasks, wrong), one,
             asks=False, said=meter.said, opened=opened,
         )  # fmt: skip
         rows.sort(key=lambda row: (row["task_id"], row["rollout_id"]))
         whole = len(rows) + len(errors) == wanted and all(map(tree_parts.is_final, errors))
-        table = tree_parts.with_counts(
+        table = tree_parts.described(
+            ctx,
             pa.Table.from_pylist(rows, schema=schema.HINTED),
             {"wrong_answers": wanted, "errors": len(errors)},
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.publish.formats.registry import get_format
+from winnow.pipeline.publish.views import ViewRequest
 from winnow.pipeline.recipe import SourceEngine, VLLMEngine
 from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.workspace import Workspace
@@ -33,6 +35,7 @@ class Plan:
     answer_tokens_at_most: int
     tokens_basis: str
     sets: tuple[str, ...]
+    views: Mapping[str, ViewRequest]
     adaptive: bool = False
     drawn: bool = True
     lacking: str = ""
@@ -55,6 +58,7 @@ class Plan:
             ("answers", answers),
             *tokens,
             ("sets", ", ".join(self.sets)),
+            *((f"view {name}", _said(view)) for name, view in self.views.items()),
             *([("before the run", self.lacking)] if self.lacking else []),
         ]
 
@@ -101,10 +105,18 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
         answer_tokens_at_most=recipe.sampling.max_tokens * missing,
         tokens_basis=basis,
         sets=tuple(recipe.sets),
+        views=recipe.views(),
         adaptive=recipe.sampling.adaptive,
         drawn=not isinstance(recipe.engine, WITHOUT_SAMPLING),
         lacking=_lacking(ctx),
     )
+
+
+def _said(view: ViewRequest) -> str:
+    """A view in words: format, style, set."""
+    style = view.style or next(iter(get_format(view.type).styles), None)
+    form = " ".join(filter(None, (view.type, style)))
+    return f"{form}, of the set {view.set}" + ("" if view.provenance else ", without provenance")
 
 
 def _lacking(ctx: Context) -> str:

@@ -2,7 +2,8 @@
 
 What the recipe's section `clean` leaves out is decided here, before anything is sampled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -15,12 +16,14 @@ from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import Recipe, SourceEngine, VLLMEngine
 from winnow.pipeline.schema import LEDGER
 from winnow.pipeline.sources.ingest import STAGE, check_sources, ingest
+from winnow.pipeline.sources.row_images import RowImage
 from winnow.pipeline.tokens import counter
 from winnow.pipeline.verify import verifier_names
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "2"
+VERSION = "3"
 TABLES = ("prompts", "prompts_ledger", "decontamination")
+_AT_ONCE = 32 << 20  # bytes of images in one transaction
 
 
 def tables_of(recipe: Recipe) -> tuple[str, ...]:
@@ -71,9 +74,14 @@ def run(ctx: Context) -> StageResult:
     with timed() as clock:
         skipped = all(ctx.workspace.holds(name, mark_now) for name in tables_of(recipe))
         if not skipped:
-            found = ingest(
-                recipe, count_tokens=count_tokens, max_prompt_tokens=longest, limit=ctx.limit
-            )
+            with _images(ctx) as keep:
+                found = ingest(
+                    recipe,
+                    count_tokens=count_tokens,
+                    max_prompt_tokens=longest,
+                    limit=ctx.limit,
+                    keep_images=keep,
+                )
             cleaned = cleaning.clean(
                 found.prompts,
                 recipe.clean,
@@ -96,6 +104,34 @@ def run(ctx: Context) -> StageResult:
         {"rows_in": rows_in, "kept": kept, "dropped": rows_in - kept},
         {"seconds": clock.seconds},
     )
+
+
+@contextmanager
+def _images(ctx: Context) -> Iterator[Callable[[Sequence[RowImage]], None] | None]:
+    """What keeps images in the store; they are on disk when the block ends. None where no source has any."""
+    if not ctx.recipe.shows_images:
+        yield None
+        return
+    with ctx.workspace.images(write=True, on_wait=ctx.waits) as store:
+        known: set[str] = set()
+        waiting: dict[str, bytes] = {}
+
+        def put() -> None:
+            have = store.existing(waiting)
+            rows = [{"image_id": name, "bytes": data} for name, data in waiting.items()]
+            store.put([row for row in rows if row["image_id"] not in have])
+            waiting.clear()
+
+        def keep(shown: Sequence[RowImage]) -> None:
+            waiting.update(
+                {each.image_id: each.data for each in shown if each.image_id not in known}
+            )
+            known.update(waiting)
+            if sum(map(len, waiting.values())) >= _AT_ONCE:
+                put()
+
+        yield keep
+        put()
 
 
 def _embedder(ctx: Context) -> Embedder:

@@ -111,7 +111,7 @@ def run(
 
     with timed() as clock:
         load = tree_parts.search_prompts(
-            ctx, tasks, tree_parts.prompts_of(prompts), one,
+            ctx, tasks, tree_parts.prompts_of(prompts, ctx.workspace.home), one,
             asks=True, said=meter.said, opened=opened,
         )  # fmt: skip
         errors = [tree.tree.error for tree in found.values() if tree.tree.error]
@@ -128,7 +128,7 @@ def run(
         # A failure that another try may mend must not make the next run skip this stage.
         ctx.workspace.write(
             "stepwise",
-            tree_parts.with_counts(table, counts),
+            tree_parts.described(ctx, table, counts),
             mark_now if whole else f"{mark_now}/incomplete",
         )
     tree_parts.tell_errors(ctx, errors)

@@ -170,7 +170,7 @@ async def _draw(
         with interruptible(ctx, spending.close, meter.said):
             await sampling.draw(
                 plan.missing,
-                messages_of(prompts),
+                messages_of(ctx, prompts),
                 parts.engine,
                 target,
                 parts.writer,

@@ -1,7 +1,8 @@
 """What single sets are chosen from beside a run's own tables: read only where a set asks for it.
 
-Tables of commands of their own (`winnow rest-mcts`, `winnow hint-infer`), answers of other policies and
-samplers that the store holds, files of token features, and the policy's tokenizer.
+Tables of commands of their own (`winnow rest-mcts`, `winnow hint-infer`), the trajectories that sources
+bring, answers of other policies and samplers that the store holds, files of token features, and the
+policy's tokenizer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from winnow.pipeline.row_files import RowFile
 from winnow.pipeline.workspace import content_hash
 from winnow.stages.base import Context
 from winnow.stages.judges import tasks_of
+from winnow.stages.tree_parts import is_stale
 
 # The command that makes a table, and whether it works before the recipe has run.
 _COMMANDS = {"stepwise": ("rest-mcts", True), "hinted": ("hint-infer", False)}
@@ -61,6 +63,11 @@ def gather(ctx: Context) -> Further:
         else:
             signals[table] = ctx.workspace.read(table)
             versions[table] = ctx.workspace.data_version(table)
+            if table in _COMMANDS and is_stale(ctx, signals[table]):
+                raise UsageError(
+                    f"the table {table} was made from other prompts than the recipe has now (or with another "
+                    f"--limit); `winnow {_COMMANDS[table][0]} RECIPE` brings it up to date"
+                )
     for path, table in _token_features(ctx).items():
         signals.setdefault("token_features", {})[path] = table
         versions[f"token features {path}"] = content_hash(table)

@@ -40,7 +40,8 @@ def fill(ctx: Context, prompts: list[str], n: int) -> pa.Table:
 def _first(ctx: Context, prompts: list[str], n: int) -> list[dict[str, Any]]:
     wanted, seen = set(prompts), Counter[str]()
     found = []
-    for row in ctx.workspace.read("completions").to_pylist():
+    columns = ["rollout_id", "prompt_id", "source", "completion"]
+    for row in ctx.workspace.read("completions", columns).to_pylist():
         prompt = row["prompt_id"]
         if prompt in wanted and seen[prompt] < n:
             found.append(_rollout(row, seen[prompt]))

@@ -155,7 +155,7 @@ async def _fill(
                 for missing, target in jobs:
                     await sampling.draw(
                         missing,
-                        messages_of(prompts),
+                        messages_of(ctx, prompts),
                         engine,
                         target,
                         writer,
@@ -306,7 +306,7 @@ def _points(
     from winnow.pipeline.features.scorer import CausalScorer, TokenRow
     from winnow.pipeline.tokens import render, tokenizer
 
-    words, scorer, messages = tokenizer(folder), CausalScorer(folder), messages_of(prompts)
+    words, scorer, messages = tokenizer(folder), CausalScorer(folder), messages_of(ctx, prompts)
     total, done, points = sum(map(len, drawn.values())), 0, []
     try:
         before = {prompt: render(words, each) for prompt, each in messages.items()}

@@ -15,6 +15,7 @@ from winnow.pipeline.publish.holdout import group_holdout
 from winnow.pipeline.publish.version import Version, open_version
 from winnow.pipeline.publish.writer import publish
 from winnow.pipeline.recipe import RLSet
+from winnow.pipeline.store import prompt_images
 from winnow.stages import (
     audit,
     card_facts,
@@ -169,7 +170,10 @@ def _publish(
         if name in reuse:
             continue
         chosen = choose(name, config, signals)
-        sets[name] = _split(chosen.rows, held_out)
+        rows = chosen.rows
+        if recipe.shows_images:
+            rows = prompt_images.with_images(rows, signals.prompts, work.home)
+        sets[name] = _split(rows, held_out)
         ledgers.append(chosen.ledger)
     ledger = pa.concat_tables([t.replace_schema_metadata(None) for t in ledgers])
     version = publish(

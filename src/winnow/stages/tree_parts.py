@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow as pa
 from winnow.pipeline.contracts import Embedder, Engine, Sampling
 from winnow.pipeline.names import Message
 from winnow.pipeline.progress import Step
+from winnow.pipeline.store import prompt_images
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify.asking import Local
 from winnow.pipeline.verify.judging import OUT_OF_TIME, Tasks
@@ -29,6 +31,7 @@ from winnow.synth.tree.memo import Drawing, Memo
 
 _PROMPTS = 10_000  # whose judgements are looked through at once
 _COUNTS = b"winnow.counts"
+_MADE_FROM = b"winnow.prompts"
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,10 @@ def drawing_of(ctx: Context, sampling: Sampling, max_tokens: int | None) -> Draw
     )
 
 
-def prompts_of(prompts: pa.Table) -> list[Prompt]:
-    """Each prompt once, in the order of their names."""
-    messages = dict(
-        zip(prompts["prompt_id"].to_pylist(), prompts["messages"].to_pylist(), strict=True)
-    )
+def prompts_of(prompts: pa.Table, home: Path) -> list[Prompt]:
+    """Each prompt once, in the order of their names, with its images in the store of `home`."""
+    found = prompt_images.conversations(prompts, home)
+    messages = dict(zip(prompts["prompt_id"].to_pylist(), found, strict=True))
     return [Prompt(name, messages[name]) for name in sorted(messages)]
 
 
@@ -183,13 +185,22 @@ def cost_of(load: Load, seconds: float) -> dict[str, float]:
     return cost
 
 
-def with_counts(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
-    """The table with counts that its rows do not tell, in its metadata."""
-    return table.replace_schema_metadata({_COUNTS: json.dumps(counts).encode()})
+def described(ctx: Context, table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
+    """The table with counts that its rows do not tell, and the prompts that it was made from, in its
+    metadata."""
+    prompts = ctx.workspace.data_version("prompts")
+    facts = {_COUNTS: json.dumps(counts).encode(), _MADE_FROM: prompts.encode()}
+    return table.replace_schema_metadata(facts)
+
+
+def is_stale(ctx: Context, table: pa.Table) -> bool:
+    """Whether a table of `described` was made from other prompts than the recipe has now."""
+    made_from = (table.schema.metadata or {}).get(_MADE_FROM, b"").decode()
+    return made_from != ctx.workspace.data_version("prompts")
 
 
 def counts_in(table: pa.Table) -> dict[str, int]:
-    """What `with_counts` has put there."""
+    """The counts that `described` has put there."""
     found: dict[str, int] = json.loads((table.schema.metadata or {}).get(_COUNTS, b"{}"))
     return found
 

@@ -110,7 +110,7 @@ def run(
 
     with timed() as clock:
         load = tree_parts.search_prompts(
-            ctx, tasks, tree_parts.prompts_of(prompts), one,
+            ctx, tasks, tree_parts.prompts_of(prompts, ctx.workspace.home), one,
             asks=options.judge == "critic", said=meter.said, opened=opened,
         )  # fmt: skip
         rows = [found[name] for name in sorted(found)]
@@ -129,7 +129,7 @@ def stored_trees(
     prompts = ctx.workspace.read("prompts")
     searcher = _Searcher(ctx, options, tasks_of(ctx, prompts))
     found: dict[str, mcts.Mcts] = {}
-    for prompt in tree_parts.prompts_of(prompts):
+    for prompt in tree_parts.prompts_of(prompts, ctx.workspace.home):
         if prompt.prompt_id == prompt_id:
             memo = tree_parts.stored_memo(ctx, prompt_id)
             found |= run_async(searcher.trees(prompt, memo))
@@ -182,7 +182,8 @@ def drawn_trees(home: Path, prompt_id: str) -> Iterator[tuple[str, str, mcts.Mct
         workspace = Workspace(home, path.parent.name)
         ctx = Context(recipes.parse(said["recipe"], str(path)), workspace)
         messages = {
-            p.prompt_id: p.messages for p in tree_parts.prompts_of(workspace.read("prompts"))
+            p.prompt_id: p.messages
+            for p in tree_parts.prompts_of(workspace.read("prompts"), workspace.home)
         }
         names = [name for name in messages if name.startswith(prompt_id)]
         if len(names) > 1:

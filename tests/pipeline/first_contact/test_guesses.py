@@ -1,16 +1,19 @@
 """Samples, databases and sizes: what guesses rest on."""
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from winnow.pipeline.first_contact import databases
 from winnow.pipeline.first_contact.look import READ, SAMPLE, Look, look
-from winnow.pipeline.first_contact.roles import Wishes, roles
+from winnow.pipeline.first_contact.roles import Roles, Wishes, roles
 from winnow.pipeline.first_contact.sizes import sizes
 from winnow.pipeline.recipe import DatasetSource
 
@@ -44,6 +47,25 @@ def test_a_long_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     seen = look(config(file))
     assert (seen.n_rows, seen.all_read) == (READ, False)
     assert "drawn from the first 20,000" in seen.basis
+
+
+def test_images_are_those_that_can_be_read(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(data, "PNG")
+    (tmp_path / "a.png").write_bytes(data.getvalue())
+    (tmp_path / "rows.jsonl").write_text('{"n": 1}')
+    question = "What does the picture show?"
+
+    def found(value: Any) -> Roles:
+        rows = [{"question": f"{question} {n}", "answer": "a", "image": value} for n in range(3)]
+        return roles(replace(of(*rows), config=config(tmp_path / "rows.jsonl")), Wishes())
+
+    for value in ("a.png", ["a.png"], {"bytes": data.getvalue(), "path": None}):
+        assert found(value).images == "image"
+    for wrong in ("b.png", "a word", 7):
+        assert found(wrong).images is None
+        assert "`image` has the name, but image" in found(wrong).why["images"]
+    assert found([]).images is found(None).images is None
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_the_recipe_says_what_was_guessed(
     config = DatasetSource(type="dataset", path=path, name="rows")
     look = Look(config, [row, row], 2, True, 0)
     roles = Roles((prompt, more), (answer,), completion if own else None, domain, (more,),
-                  {"prompt": f"because of {prompt}"})  # fmt: skip
+                  None, {"prompt": f"because of {prompt}"})  # fmt: skip
     judged = Judged(verifier, f"as {answer} says", answer, {"kind": path}, {"tests": argument},
                     {"tests": "folder/{}.sqlite"}, beware=path)  # fmt: skip
     guess = Guess(roles, judged, Sizes(8, 512, 2048, 5, "the usual", 0.1))

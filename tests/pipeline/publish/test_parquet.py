@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.publish import parquet
+from winnow.pipeline.publish.formats.images import IMAGE
 from winnow.pipeline.publish.parquet import write_table
 from winnow.pipeline.schema import LEDGER, MESSAGES, column, describe
 
@@ -174,3 +175,19 @@ def test_text_beyond_a_column_chunk_halves_the_group(
     groups = list(parquet._narrow(Narrow(table), table.schema, pa.array(range(10))))
     assert [group.num_rows for group in groups] == [2, 3, 2, 3]
     assert pa.concat_tables(groups).equals(table)
+
+
+def test_rows_with_images_stand_in_small_groups(tmp_path: Path) -> None:
+    n = 2 * parquet.IMAGE_GROUP_ROWS + 5
+    images = pa.array(
+        [[{"bytes": bytes([at % 256]) * 1000, "path": None}] for at in range(n)], pa.list_(IMAGE)
+    )
+    table = pa.table({"id": [f"{at:05}" for at in range(n)], "images": images})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    found = pq.ParquetFile(tmp_path / "rows.parquet")
+    assert [found.metadata.row_group(at).num_rows for at in range(found.num_row_groups)] == [
+        100,
+        100,
+        5,
+    ]
+    assert found.read()["images"].to_pylist() == images.to_pylist()

@@ -79,6 +79,7 @@ def test_a_row_in_full(tmp_path: Path) -> None:
         "task_id": task_id(name, "4", "math", {"b": 1, "a": [2]}),
         "prompt_id": name,
         "messages": messages,
+        "images": None,
         "answer": "4",
         "verifier": "math",
         "verifier_args": '{"a":[2],"b":1}',

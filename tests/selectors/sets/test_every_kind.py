@@ -1,5 +1,6 @@
 """What holds of every kind of set, whatever the run was."""
 
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.selectors.sets.made_up import hinted, recorded, shuffled, signals, stepwise
+from winnow.pipeline import schema
 from winnow.pipeline.publish.set_schemas import OF_ANSWERS, SETS, SEVERAL_ROWS
 from winnow.pipeline.recipe import (
     CritiqueSet,
@@ -24,6 +26,7 @@ from winnow.pipeline.recipe import (
     SFTSet,
     StepValuesSet,
     SureUnsureSet,
+    TrajectoriesSet,
     UnpairedSet,
 )
 from winnow.pipeline.recipe_sections.set_base import Form
@@ -66,6 +69,9 @@ SETTINGS: list[SetConfig] = [
     FaitSet(max_edit_ratio=1.0),
     CritiqueSet(budget=3),
     CritiqueSet(balance=False),
+    TrajectoriesSet(),
+    TrajectoriesSet(verdicts="any", min_reward=0.5, per_prompt=1, budget=2),
+    TrajectoriesSet(train_on="student", max_actions=1, per_cluster=1),
 ]
 
 
@@ -111,6 +117,7 @@ def test_every_row_is_decided_once_whatever_the_order(
              "correct": False},
             {"task_id": "b", "values": None},
         ),
+        completions=_brought(names),
     )  # fmt: skip
     found = choose("mine", config, given_)
     assert found.rows.schema.equals(SETS[config.type])
@@ -130,6 +137,18 @@ def test_every_row_is_decided_once_whatever_the_order(
     again = choose("mine", config, shuffled(given_, chance))
     assert again.rows.equals(found.rows)
     assert again.ledger.equals(found.ledger)
+
+
+def _brought(names: list[str]) -> pa.Table:
+    """Two of three answers end a trajectory; some of these are equal but for their reward."""
+    rows = []
+    for at, name in enumerate(names):
+        content = [{"class_": "message_action", "content": f"{at % 4}"}]
+        details = {"reward": at % 3 / 2, "branch_point": 0} if at % 2 else {}
+        whole = {"schema_version": "1.5.0", "id": name, "content": content, "details": details}
+        rows.append({"rollout_id": name, "prompt_id": f"p-{name[0]}", "source": "s",
+                     "completion": "", "trajectory": json.dumps(whole) if at % 3 else None})  # fmt: skip
+    return pa.Table.from_pylist(rows, schema.COMPLETIONS)
 
 
 def _features(names: list[str]) -> pa.Table:

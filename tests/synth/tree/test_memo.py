@@ -19,6 +19,7 @@ from winnow.pipeline.contracts import (
     Verdict,
 )
 from winnow.pipeline.names import prompt_id, rollout_seed
+from winnow.pipeline.store.prompt_images import StoredImages
 from winnow.pipeline.store.store import AsyncWriter, Store
 from winnow.pipeline.verify.asking import in_process
 from winnow.pipeline.verify.worker_pool import TimedVerdict
@@ -406,3 +407,9 @@ def test_a_verifier_may_be_kept_from_reading_an_answer_that_is_none() -> None:
         found = asyncio.run(judge.judge(cut, 0))
         assert (found.verdict, found.detail) == (verdict, detail)
     assert len(texts) == 1
+
+
+def test_a_conversation_that_shows_images_is_named_with_them(tmp_path: Path) -> None:
+    shown = StoredImages(("a" * 64, "b" * 64), tmp_path)
+    messages = [{"role": "user", "content": "<image><image> Which?", "images": shown}]
+    assert root(messages).name == prompt_id(messages, shown.ids) != prompt_id(messages)

@@ -114,6 +114,20 @@
     made.append(element("pre", each.text));
     return made;
   };
+  const images = (addresses) => {
+    const made = element("div", null, "images");
+    addresses.forEach((address, at) => {
+      if (address === null) {
+        made.append(element("span", `image ${at + 1} is not on this page`, "faint"));
+        return;
+      }
+      const image = element("img");
+      image.alt = `image ${at + 1}`;
+      image.src = address;
+      made.append(image);
+    });
+    return made;
+  };
   const decision = (each) => {
     const value = each.value === null ? "" : `: ${each.value}`;
     const asked = each.threshold === null ? "" : ` (asked for: ${each.threshold})`;
@@ -129,6 +143,7 @@
     ])];
     if (row) {
       for (const [role, content] of row.messages) parts.push(element("div", role, "faint"), element("pre", content));
+      if (row.images) parts.push(images(row.images));
       for (const task of row.tasks) {
         parts.push(element("div", `reference, for ${task.verifier}`, "faint"), element("pre", task.reference === null ? "none" : task.reference));
       }

@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ sets:
   sft: {{uds: false, pass_rate: [0.1, 0.9]}}
   rl: {{pass_rate: [0.2, 0.8]}}
   preference: {{}}
+formats:
+  lm: {{type: trl_language_modeling, set: sft}}
+  plain: {{type: trl_preference, style: standard, provenance: false}}
+  verl: {{}}
+  openai: {{type: openai_chat, set: sft}}
+  turns: {{type: sharegpt, set: preference}}
+  adp: {{set: sft}}
 """
 
 
@@ -67,6 +76,27 @@ def types(*words: str) -> None:
     finally:
         sys.argv = before
     assert not done.value.code, words
+
+
+class Reader(HTMLParser):
+    """What a browser would take for tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+
+def start(version: Version, home: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+    """`winnow browse` in a process of its own, and its address."""
+    command = [sys.executable, "-m", "winnow.cli.main", "browse", version.ref, "--home", str(home)]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(f"{version.ref}: http://127.0.0.1:"), line
+    return process, line.split()[1]
 
 
 @pytest.fixture(scope="session")

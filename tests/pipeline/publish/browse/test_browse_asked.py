@@ -14,7 +14,7 @@ from winnow.pipeline.publish.browse.asked import (
     link,
     parameters,
 )
-from winnow.pipeline.publish.browse.catalogue import Column, Part
+from winnow.pipeline.publish.browse.parts import Column, Part
 
 PART = Part(
     0,
@@ -57,7 +57,7 @@ def test_a_choice_survives_its_link(choice: Choice) -> None:
 def test_the_order_survives_its_link() -> None:
     choice = Choice((), "rate", True)
     assert choice_of(choice.parameters(), PART) == choice
-    assert choice.order == '"rate" DESC NULLS LAST, id'
+    assert choice.order == '"rate" DESC NULLS LAST, "id"'
 
 
 @given(st.binary(max_size=200))

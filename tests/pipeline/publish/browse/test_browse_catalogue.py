@@ -93,6 +93,41 @@ def test_missing_and_damaged_files_are_named(copied: Path, tmp_path: Path) -> No
         catalogue(open_version(copied), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["../../secret", "..", "a/b", ""])
+def test_no_view_in_a_manifest_leads_out(copied: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").mkdir()
+    pq.write_table(pa.table({"id": ["x"]}), tmp_path / "secret" / "train.parquet")
+    _rewrite(copied / "manifest.json", views={name: {"splits": {"train": {"rows": 1}}}})
+    with pytest.raises(WinnowError, match="names a view that cannot be one"):
+        catalogue(open_version(copied), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["lm/train.parquet", "openai/train.provenance.parquet"])
+def test_no_link_in_a_view_leads_out(copied: Path, tmp_path: Path, file: str) -> None:
+    shutil.move(copied / file, tmp_path / "secret.parquet")
+    (copied / file).symlink_to(tmp_path / "secret.parquet")
+    with pytest.raises(WinnowError, match=rf"{file}: leads out of the version's folder"):
+        catalogue(open_version(copied), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "said"),
+    [
+        ("openai/train.provenance.parquet", pa.table({"winnow_id": ["x"]}), "has 1 rows, train"),
+        ("lm/train.parquet", pa.table({"Winnow:Row": [1]}), "a column is called Winnow:Row"),
+        ("lm/train.parquet", pa.table({"file_row_number": [1]}), "as pages call its number"),
+        ("lm/train.parquet", pa.table({"a": [1], "A": [1]}), "more than one column is called 'a'"),
+        ("openai/train.parquet", pa.table({"Policy": ["x"]}), "has 1"),
+    ],
+)
+def test_views_that_cannot_be_shown_are_refused(
+    copied: Path, tmp_path: Path, file: str, table: pa.Table, said: str
+) -> None:
+    pq.write_table(table, copied / file)
+    with pytest.raises(WinnowError, match=said):
+        catalogue(open_version(copied), tmp_path)
+
+
 def test_tables_of_another_state_and_missing_ones_are_said(
     version: Version, browse_home: Path, copied: Path, tmp_path: Path
 ) -> None:

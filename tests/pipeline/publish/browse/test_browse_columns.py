@@ -34,6 +34,8 @@ def _table() -> pa.Table:
             "good": None if n == 2 else n % 2 == 0,
             'a "quoted" name': f"value {n}",
             "select": n,
+            "key": (n * 2) % 5,
+            "nth": (n * 3) % 5,
             "explanation": LONG + str(n),
             "nothing": None,
             "ratio": float(n) / 3,
@@ -70,8 +72,8 @@ def _page(client: TestClient, path: str, **given: Any) -> str:
 
 def test_a_row_shows_whatever_it_holds(odd: TestClient) -> None:
     page = _page(odd, "/row", set="odd", id="row-3")
-    for text in ('"name": "add"', "step 3", '"text": "<i>x</i>"', "(6 bytes)", "value 3", LONG + "3",
-                 "1970-01-04", "<b>odd</b>"):  # fmt: skip
+    for text in ('{"a": 1}', "step 3", "<dt>text</dt>", "(6 bytes)", "value 3", LONG + "3",
+                 "1970-01-04", "<b>odd</b>", "[true, false]"):  # fmt: skip
         assert text in page, text
     assert "<i>x</i>" not in odd.get("/row", params={"set": "odd", "id": "row-3"}).text
 
@@ -86,6 +88,8 @@ def test_a_row_shows_whatever_it_holds(odd: TestClient) -> None:
         ({"min.select": "3"}, ["row-3", "row-4"]),
         ({"is.select": "2"}, ["row-2"]),
         ({"is.ratio": str(1 / 3)}, ["row-1"]),
+        ({"sort": "key"}, ["row-0", "row-3", "row-1", "row-4", "row-2"]),
+        ({"sort": "nth", "min.nth": "1"}, ["row-2", "row-4", "row-1", "row-3"]),
         ({"max.ratio": "0.5", "sort": "ratio", "order": "desc"}, ["row-1", "row-0"]),
     ],
 )
@@ -94,6 +98,14 @@ def test_rows_are_chosen_by_any_plain_column(
 ) -> None:
     page = _page(odd, "/sets/odd/train", **given)
     assert [f"row-{n}" for n in _numbers(page)] == rows
+
+
+@pytest.mark.parametrize("column", ["key", "nth", "select"])
+def test_neighbours_follow_a_column_of_any_name(odd: TestClient, column: str) -> None:
+    listed = _numbers(_page(odd, "/sets/odd/train", sort=column))
+    for before, row, after in zip(listed, listed[1:], listed[2:], strict=False):
+        turn = _page(odd, "/row", set="odd", id=f"row-{row}", sort=column).split("</nav>")[1]
+        assert re.findall(r'href="/row\?set=odd&id=row-(\d)', turn) == [before, after]
 
 
 def _numbers(page: str) -> list[str]:

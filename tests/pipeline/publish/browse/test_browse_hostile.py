@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import duckdb
@@ -12,22 +11,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from tests.pipeline.publish.browse.conftest import Reader
 from winnow.pipeline.publish.browse.app import Browser
 from winnow.pipeline.publish.browse.database import Database
 from winnow.pipeline.publish.version import Version
 
 Get = Callable[..., str]
-
-
-class Reader(HTMLParser):
-    """What a browser would take for tags and attributes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
 
 
 def _pages(version: Version) -> list[tuple[str, dict[str, str]]]:
@@ -39,6 +28,9 @@ def _pages(version: Version) -> list[tuple[str, dict[str, str]]]:
         pages.append((f"/sets/{name}/train", {}))
         ids = version.table(name)["id"].to_pylist()
         pages += [("/row", {"set": name, "id": row}) for row in ids]
+    for name, splits in version.views.items():
+        pages.append((f"/views/{name}/train", {}))
+        pages += [(f"/views/{name}/train/{at}", {}) for at in range(splits["train"])]
     pages += [("/life", {"id": row}) for row in set(version.ledger()["row_id"].to_pylist())]
     return pages
 
@@ -120,7 +112,19 @@ _NAMES = st.one_of(
     _TEXT,
 )  # fmt: skip
 _PATHS = st.sampled_from(
-    ["/", "/sets/sft/train", "/sets/preference/train", "/row", "/life", "/ledger", "/search"]
+    [
+        "/",
+        "/sets/sft/train",
+        "/sets/preference/train",
+        "/row",
+        "/life",
+        "/ledger",
+        "/search",
+        "/views/verl/train",
+        "/views/openai/train",
+        "/views/openai/train/0",
+        "/views/openai/train/x",
+    ]
 )
 
 

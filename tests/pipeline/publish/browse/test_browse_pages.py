@@ -149,6 +149,17 @@ def test_a_source_row_that_never_was_a_prompt_has_a_life(
     assert entry["row_id"] in _shown_rows(get("/ledger", rule="missing_answer"), links_of)
 
 
+def test_no_prompt_leads_to_a_page_that_is_not_there(
+    get: Get, version: Version, links_of: Links, browse_home: Path
+) -> None:
+    published = {name for of in version.rows for name in version.table(of)["prompt_id"].to_pylist()}
+    prompts = set(Workspace(browse_home, "sums").read("prompts")["prompt_id"].to_pylist())
+    assert prompts - published, "some prompts are in no published row"
+    for name in prompts:
+        links = [link for link in links_of(get("/life", id=name)) if "mode=meaning" in link]
+        assert len(links) == (name in published)
+
+
 def test_ids_and_their_beginnings_lead_to_the_row(client: TestClient, version: Version) -> None:
     row = version.table("rl")["id"][0].as_py()
     for asked in (row, row[:12]):

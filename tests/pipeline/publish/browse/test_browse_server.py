@@ -3,7 +3,6 @@
 import signal
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.pipeline.publish.browse.conftest import start
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.publish.browse.serve import serve
 from winnow.pipeline.publish.version import Version
@@ -22,18 +22,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-def _start(version: Version, home: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "winnow.cli.main", "browse", version.ref, "--home", str(home)]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith(f"{version.ref}: http://127.0.0.1:"), line
-    return process, line.split()[1]
-
-
 @pytest.fixture(scope="module")
 def served(version: Version, browse_home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process, url = _start(version, browse_home)
+    process, url = start(version, browse_home)
     yield process, url
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
@@ -159,7 +150,7 @@ def _tasks(version: Version) -> dict[str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_told(version: Version, browse_home: Path, number: signal.Signals) -> None:
-    process, url = _start(version, browse_home)
+    process, url = start(version, browse_home)
     assert _status(url) == 200
     process.send_signal(number)
     process.wait(30)

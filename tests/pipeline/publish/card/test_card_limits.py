@@ -95,3 +95,16 @@ def test_an_unstated_licence(manifest: Manifest) -> None:
     assert "Nobody has said under which licence" not in told(manifest())
     sources = [{"name": "s", "licence": None, "prompts": 1}]
     assert "Nobody has said under which licence" in told(manifest(), sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"), [("adp", False), ("openai_chat", False), ("trl_language_modeling", True)]
+)
+def test_a_view_without_a_place_for_masks_says_so(
+    manifest: Manifest, type_: str, said: bool
+) -> None:
+    sets = {"acts": {"settings": {"type": "trajectories"}}, "sft": {"settings": {}}}
+    views = {"mine": {"set": "acts", "type": type_}, "other": {"set": "sft", "type": type_}}
+    text = told(manifest(), sets=sets, views=views)
+    assert ("The view mine has no place for `loss_mask`" in text) == said
+    assert "The view other" not in text

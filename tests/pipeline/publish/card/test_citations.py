@@ -15,6 +15,8 @@ sets: {rl: {}}
 engine: {type: replay, policy: p}
 """
 
+ACTS = {"sources": "[{type: trajectories, name: t, path: t.jsonl}]", "engine": "{type: source}"}
+
 
 def keys(text: str) -> list[str]:
     return [each.key for each in citations(recipe.dump(recipe.parse(text)))]
@@ -34,6 +36,7 @@ def with_(**sections: str) -> str:
         ({"engine": "{model: some/model}"}, ["vllm"]),
         ({"sets": "{sft: {}}", "uds": "{model: m}"}, ["uds"]),
         ({"sets": "{sft: {uds: false}}"}, []),
+        ({"sets": "{sft: {uds: false, token_masks: {features: f.parquet}}}"}, ["q_tuning"]),
         ({"sampling": "{stop: [{type: until_k_correct}]}"}, ["dart"]),
         ({"sampling": "{stop: [{type: majority}]}"}, ["self_consistency"]),
         (
@@ -52,6 +55,11 @@ def with_(**sections: str) -> str:
         ({"clean": "{dedup: {}, filters: {max_repetition: 0.2}}"}, ["gopher", "minhash"]),
         ({"clean": "{dedup: {method: exact}, filters: {}}"}, []),
         ({"sources": "[{type: reasoning_gym, family: leg_counting, size: 3}]"}, ["reasoning_gym"]),
+        (ACTS | {"sets": "{trajectories: {}}"}, ["agent_data_protocol", "eef"]),
+        (
+            ACTS | {"sets": "{all: {type: trajectories, train_on: all_actions}}"},
+            ["agent_data_protocol"],
+        ),
     ],
 )
 def test_what_a_recipe_uses(sections: Mapping[str, str], expected: list[str]) -> None:
