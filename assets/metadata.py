@@ -29,7 +29,7 @@ def describe(recipe: Recipe, work: Workspace, result: StageResult) -> Metadata:
     costs = {} if result.skipped else result.cost
     found: Metadata = {
         **{name: dg.MetadataValue.int(count) for name, count in result.counts.items()},
-        **{name: dg.MetadataValue.float(float(cost)) for name, cost in costs.items()},
+        **{name: dg.MetadataValue.float(round(float(cost), 6)) for name, cost in costs.items()},
         UP_TO_DATE: dg.MetadataValue.bool(result.skipped),
     }
     if result.stage == "training_set":

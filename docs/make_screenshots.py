@@ -2,7 +2,7 @@
 
 Needs a home folder in which the recipe has run, Playwright (a development dependency) and Debian's
 package `chromium`. `--only card,report` takes some of the pictures: `asset-graph` (the recipe's graph in
-`winnow ui`), `report` (the way into the set `sft`, and the map with a search), `browse` (a row of `sft`
+`winnow ui`, and `asset-metadata`, what it says of the version), `report` (the way into the set `sft`, and the map with a search), `browse` (a row of `sft`
 with all answers to its prompt) and `card` (the version's README as a hub shows it, in two columns). Run
 it again when what they show looks different.
 """
@@ -57,14 +57,14 @@ def main() -> None:
     version = resolve(f"{dataset.name}@{published}", chosen.home)
     with _chromium() as browser:
         for name in chosen.only.split(","):
-            PICTURES[name](browser, version, work)
-            with Image.open(OUT / f"{name}.png") as image:  # half as large with a palette
-                smaller = image.convert("RGB").quantize(256)
-            smaller.save(OUT / f"{name}.png", optimize=True)
-            print(OUT / f"{name}.png")
+            for path in PICTURES[name](browser, version, work):
+                with Image.open(path) as image:  # half as large with a palette
+                    smaller = image.convert("RGB").quantize(256)
+                smaller.save(path, optimize=True)
+                print(path)
 
 
-def asset_graph(browser: "Browser", version: Version, work: Workspace) -> None:
+def asset_graph(browser: "Browser", version: Version, work: Workspace) -> list[Path]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -73,12 +73,19 @@ def asset_graph(browser: "Browser", version: Version, work: Workspace) -> None:
         _wait_for(f"{url}/server_info", server)
         page = browser.new_page(viewport={"width": 2000, "height": 1760})
         page.goto(f"{url}/locations/winnow/asset-groups/{identifier(work.name)}/lineage")
-        page.get_by_text("training_set").first.wait_for(timeout=120_000)
-        page.wait_for_timeout(15_000)  # the graph is laid out, and its nodes ask for their state
+        node = page.get_by_text("training_set", exact=True).last
+        node.wait_for(timeout=120_000)
+        page.wait_for_timeout(10_000)  # the graph is laid out, and its nodes ask for their state
         page.screenshot(path=OUT / "asset-graph.png")
+        node.click()  # which shows what is known of it beside the graph
+        page.get_by_text("Metadata", exact=True).first.wait_for(timeout=60_000)
+        page.wait_for_timeout(5_000)
+        beside = {"x": 1192, "y": 104, "width": 808, "height": 1656}
+        page.screenshot(path=OUT / "asset-metadata.png", clip=beside)
+    return [OUT / "asset-graph.png", OUT / "asset-metadata.png"]
 
 
-def report(browser: "Browser", version: Version, work: Workspace) -> None:
+def report(browser: "Browser", version: Version, work: Workspace) -> list[Path]:
     from winnow.pipeline.publish.report import workspace_of, write
 
     with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +111,10 @@ def report(browser: "Browser", version: Version, work: Workspace) -> None:
         )
         page.wait_for_timeout(1_000)
         page.screenshot(path=OUT / "report.png")
+    return [OUT / "report.png"]
 
 
-def browse(browser: "Browser", version: Version, work: Workspace) -> None:
+def browse(browser: "Browser", version: Version, work: Workspace) -> list[Path]:
     with _served("browse", version.ref, "--home", str(work.home), "--no-open") as server:
         assert server.stdout is not None
         url = re.search(r"http://[^\s/]+", server.stdout.readline())
@@ -114,9 +122,10 @@ def browse(browser: "Browser", version: Version, work: Workspace) -> None:
         page = browser.new_page(viewport={"width": 1400, "height": 1420})
         page.goto(f"{url[0]}/row?set=sft&id={_telling(version, work)}")
         page.screenshot(path=OUT / "browse.png")
+    return [OUT / "browse.png"]
 
 
-def card(browser: "Browser", version: Version, work: Workspace) -> None:
+def card(browser: "Browser", version: Version, work: Workspace) -> list[Path]:
     import yaml
     from markdown_it import MarkdownIt
 
@@ -139,9 +148,10 @@ def card(browser: "Browser", version: Version, work: Workspace) -> None:
         page.goto(made.as_uri())
         page.wait_for_load_state("networkidle")
         page.screenshot(path=OUT / "card.png")  # the first two columns of it
+    return [OUT / "card.png"]
 
 
-PICTURES: dict[str, Callable[["Browser", Version, Workspace], None]] = {
+PICTURES: dict[str, Callable[["Browser", Version, Workspace], list[Path]]] = {
     "asset-graph": asset_graph,
     "report": report,
     "browse": browse,

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,26 +173,37 @@ def _duplicates(
     shown: dict[tuple[str, ...], list[int]] = {}
     for row, images in enumerate(prompts["images"].to_pylist()):
         shown.setdefault(tuple(images or ()), []).append(row)
-    if len(shown) == 1:
-        return _same_texts(prompts, config, sources, embedder, progress)
-    opened = cache(embedder)
-    return [
-        drop
-        for rows in shown.values()
-        if len(rows) > 1
-        for drop in _same_texts(prompts.take(rows), config, sources, opened, progress)
-    ]
+    groups = [rows for rows in shown.values() if len(rows) > 1]
+    if len(shown) > 1:  # group by group; single ones have no duplicate
+        order = [row for rows in groups for row in rows]
+        prompts = prompts.take(pa.array(order, pa.int64()))
+    texts = _texts(prompts)
+    vectors = embedder().embed(texts) if config.method == "semantic" and groups else None
+    found: list[Dropped] = []
+    start = 0
+    for rows in groups:
+        part = slice(start, start + len(rows))
+        found += _same_images(
+            prompts.slice(start, len(rows)),
+            texts[part],
+            vectors[part] if vectors is not None else None,
+            config,
+            sources,
+            progress,
+        )
+        start = part.stop
+    return found
 
 
-def _same_texts(
+def _same_images(
     prompts: pa.Table,
+    texts: list[str],
+    vectors: NDArray[np.float32] | None,
     config: Dedup,
     sources: list[str],
-    embedder: Callable[[], Embedder],
     progress: Progress,
 ) -> list[Dropped]:
-    texts, tasks = _texts(prompts), prompts["task_id"].to_pylist()
-    vectors = embedder().embed(texts) if config.method == "semantic" else None
+    tasks = prompts["task_id"].to_pylist()
     places = zip(prompts["source"].to_pylist(), prompts["source_index"].to_pylist(), strict=True)
     result = deduplicate(
         texts,

@@ -19,7 +19,8 @@ class Columns(Part):
 
     `images` holds the prompt's pictures: one or a list, each as bytes, as `datasets` keeps them, as a
     `data:` address, or as the path of a file below the source's folder. Each `<image>` in the prompt's
-    text is one of them, in order; without any they stand before the last message.
+    text is one of them, in order; without any they stand before the last message. A message in parts
+    (`text` and `image`) has them where its images are.
 
     `completion` is an answer that the row brings, which `engine: {type: source}` takes. Where it is
     the prompt's own column, a conversation, its last message is the answer.
@@ -109,10 +110,11 @@ class TrajectoriesSource(Part):
 
     A row is an object of the Agent Data Protocol (arXiv 2510.24702); a row of a published view `adp` or
     set of type trajectories; or a conversation: `messages` as OpenAI has them (role, content,
-    tool_calls, tool_call_id, name, reasoning_content), and where there is one `id`, `tools` (schemas, as
-    a list or JSON text), `reward` (the final one) and, message by message, `loss_mask`, `origin` (expert
-    or student) and `branch_point` (the first message that the student wrote). Its further keys go to the
-    trajectory's `details`.
+    tool_calls, tool_call_id, name, reasoning_content, weight), and where there is one `id`, `tools`
+    (schemas, as a list or JSON text), `reward` (the final one) and, message by message, `loss_mask`
+    (without it, a `weight` of 0 is not trained on), `origin` (expert or student) and `branch_point` (the
+    first message that the student wrote). Content in parts of text is their text. Its further keys go
+    to the trajectory's `details`.
 
     The prompt is what system and user say before the first action; the recipe's `prompting` is not
     put around it. The answer is the last text of the agent, or its last call, as JSON, where it says

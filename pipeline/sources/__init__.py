@@ -6,8 +6,9 @@ cheaply that nothing changed, `fingerprint()`), and register it. In this package
 `winnow.sources` that names a callable; the recipe's `args` are its keyword arguments.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,9 +23,10 @@ from winnow.pipeline.recipe import (
     SourceConfig,
     TrajectoriesSource,
 )
-from winnow.pipeline.sources import hf_dataset, row_images
+from winnow.pipeline.sources import brought, hf_dataset, row_images
 from winnow.pipeline.sources.hf_dataset import HFDataset
 from winnow.pipeline.sources.reasoning_gym_family import ReasoningGymFamily
+from winnow.pipeline.sources.rows import Drop
 from winnow.pipeline.sources.trajectories import Trajectories
 
 GROUP = "winnow.sources"
@@ -106,8 +108,15 @@ def fingerprint(config: SourceConfig) -> str:
     folder = local_folder(config)
     if columns is None or columns.images is None or folder is None:
         return found
-    values = (row.values.get(columns.images) for row in open_source(config).rows())
+    values = _values(config, columns.images, as_json=columns.images in columns.json_columns)
     return digest("source_with_images/1", [found, row_images.state(values, folder)])
+
+
+def _values(config: SourceConfig, column: str, *, as_json: bool) -> Iterator[Any]:
+    """What a column holds, row by row, as it is read."""
+    for row in open_source(config).rows():
+        with contextlib.suppress(Drop):
+            yield brought.with_json(row.values, [column] if as_json else []).get(column)
 
 
 def _of_rows(config: SourceConfig) -> str:

@@ -58,7 +58,12 @@ def answered(value: Any, column: str) -> tuple[Sequence[Any], str]:
     last = value[-1]
     if not isinstance(last, Mapping) or last.get("role") != "assistant":
         raise Drop("missing_completion", f"{column} does not end with a message of the assistant")
-    return value[:-1], completion(last.get("content"), column)
+    content = last.get("content")
+    if rows.shows_images([last]):
+        raise Drop("wrong_type", f"{column}: an answer is text, and this one has an image")
+    if rows.is_list(content):
+        content = rows.text_of(content, len(value) - 1)
+    return value[:-1], completion(content, column)
 
 
 class Answers:

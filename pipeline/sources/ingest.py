@@ -3,7 +3,8 @@
 Rules that drop a row, in the order in which they are asked:
 
 `unreadable` (broken line, failed generator), `missing_prompt`, `empty_prompt`, `wrong_type`,
-`invalid_text` (not Unicode), `bad_image` (no image, or not as many as the text has marks),
+`invalid_text` (not Unicode), `bad_image` (no image, or not as many as the text has marks, where
+some source of the recipe has images),
 `missing_answer`, `empty_answer`, `bad_arguments`, `missing_completion`
 (where the answers stand in the sources), `duplicate` (the same prompt, answer and verifier came
 before), `unrenderable` (the chat template refuses it), `too_long`.
@@ -227,7 +228,7 @@ class _Taken:
         self.prompts, self.ledger = Growing(PROMPTS), Growing(LEDGER)
         self.answers = brought.Answers()
         self._recipe, self._count, self._max = recipe, count_tokens, max_prompt_tokens
-        self._keep_images = keep_images
+        self._keep_images, self._shows_images = keep_images, recipe.shows_images
         self._first: dict[str, str] = {}
         self._own_answers = isinstance(recipe.engine, SourceEngine)
 
@@ -302,6 +303,10 @@ class _Taken:
         shown: list[RowImage] = []
         if columns.images is not None:
             shown = row_images.read(values.get(columns.images), columns.images, mapping.folder)
+        if not shown and rows.shows_images(text):
+            hint = "" if columns.images else "; columns.images names the column of the pictures"
+            raise Drop(row_images.RULE, f"a message has an image, and the row no picture{hint}")
+        if self._shows_images:
             row_images.place(messages, len(shown))
         named = [each.image_id for each in shown]
         raw = values.get(columns.answer) if columns.answer is not None else None

@@ -98,14 +98,26 @@ def _message(item: Any, at: int) -> dict[str, str]:
         raise Drop("wrong_type", f"message {at}: role {short(role)} is none of {', '.join(ROLES)}")
     content = item.get("content")
     if is_list(content):
-        content = _parts(content, at)
+        content = text_of(content, at)
     if not isinstance(content, str):
         raise Drop("wrong_type", f"message {at}: content is no text", value=type(content).__name__)
     return {"role": str(role), "content": _content(content, f"message {at}")}
 
 
-def _parts(parts: Sequence[Any], at: int) -> str:
-    """The text of a message in parts ({type: text, text} and {type: image}); a picture is a mark."""
+def shows_images(messages: Any) -> bool:
+    """Whether a message of a conversation has a part of type image."""
+    contents = [
+        message.get("content")
+        for message in (messages if is_list(messages) else [])
+        if isinstance(message, Mapping)
+    ]
+    parts = [part for content in contents if is_list(content) for part in content]
+    return any(isinstance(part, Mapping) and part.get("type") == "image" for part in parts)
+
+
+def text_of(parts: Sequence[Any], at: int) -> str:
+    """The text of a message in parts ({type: text, text} and {type: image}), the `at`th of its
+    conversation; a picture is a mark. Raises Drop."""
     said = []
     for part in parts:
         kind = part.get("type") if isinstance(part, Mapping) else None

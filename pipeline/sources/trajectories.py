@@ -2,7 +2,8 @@
 
 A row is the protocol's own object (`content`), a row of a published view `adp` (`content_json`) or set
 of type trajectories (`trajectory`), or a conversation (`messages`). What a conversation says of its messages, and its further keys, go to
-`details`: `tools` whole, `reward`, and the marks item by item (see `adp_marks`).
+`details`: `tools` whole, `reward`, and the marks item by item (see `adp_marks`). Where it has no
+`loss_mask` but messages with OpenAI's `weight` (0 or 1), that is the mask.
 
 The rows come from strangers: any value can stand under any key, and none stops the others.
 """
@@ -182,6 +183,9 @@ def _of_conversation(row: Mapping[str, Any]) -> Any:
             further[name] = rows.plain(value)
         elif value is not None:
             raise ValueError(f"{name}: {_WANTED[name]}")
+    weights = [message.get("weight", 1) for message in messages]
+    if MASK not in told and 0 in weights and all(each in (0, 1) for each in weights):
+        told[MASK] = [each == 1 for each in weights]
     made = from_messages(messages, _name(row), tools=tools, details=further)
     placed = of_items(made, told, len(messages))
     return with_details(made, {**made.details, **placed}).plain()

@@ -1,14 +1,24 @@
 """The recipe's section `clean`: who is left out before anything is sampled, and how it is told."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
+from winnow.pipeline.clean import cleaning
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.features.embedding import SentenceTransformerEmbedder
+from winnow.pipeline.models import resolve_embedder
+from winnow.pipeline.progress import Silent
+from winnow.pipeline.recipe import Recipe
+from winnow.pipeline.sources.ingest import ingest
 from winnow.stages import prompts
 from winnow.stages.base import Context, StageResult
 
@@ -152,3 +162,54 @@ def test_two_evaluation_files_of_one_name_are_an_error(tmp_path: Path, evaluatio
     one = f"{{name: e, path: '{evaluation}', column: problem}}"
     with pytest.raises(UsageError, match="two files are named 'e'"):
         run(tmp_path, f"clean: {{decontaminate: {{against: [{one}, {one}]}}}}")
+
+
+def test_duplicates_are_of_one_image_and_texts_are_embedded_once(tmp_path: Path) -> None:
+    colours = {"red": "#f00", "green": "#0f0", "blue": "#00f"}
+    for name, colour in colours.items():
+        Image.new("RGB", (2, 2), colour).save(tmp_path / f"{name}.png")
+    asked = "What is the colour of the square in the picture?"
+    rows = [
+        {"prompt": text, "answer": "1", "image": image}
+        for text, image in (
+            (asked, "red.png"),
+            (asked, "green.png"),
+            (f"So: {asked}", "red.png"),
+            (asked, "blue.png"),
+            (asked, None),
+            (f"So: {asked}", "green.png"),
+            ("How many birds sit on the roof?", "green.png"),
+        )
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = Recipe.model_validate(
+        {
+            "dataset": "d",
+            "sources": [{"type": "dataset", "name": "s", "path": str(source), "columns": {"images": "image"}}],
+            "clean": {"dedup": {"method": "semantic"}},
+            "sets": {"rl": {}},
+        }
+    )  # fmt: skip
+    taken = ingest(recipe, count_tokens=None, max_prompt_tokens=None).prompts
+    embedder = Embedding(SentenceTransformerEmbedder(resolve_embedder("all-minilm-l6-v2")))
+    left = cleaning.clean(
+        taken, recipe.clean, sources=["s"], embedder=lambda: embedder, progress=Silent()
+    ).prompts
+    assert len(embedder.asked) == 1
+    assert len(embedder.asked[0]) == 5, "not those that are alone with their image"
+    kept = set(left["source_index"].to_pylist())
+    assert len(kept & {0, 2}) == len(kept & {1, 5}) == 1
+    assert kept >= {3, 4, 6}
+
+
+class Embedding:
+    """An embedder that notes what it is asked."""
+
+    def __init__(self, embedder: SentenceTransformerEmbedder) -> None:
+        self._embedder, self.asked = embedder, list[list[str]]()
+        self.identity = embedder.identity
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.asked.append(list(texts))
+        return self._embedder.embed(texts)

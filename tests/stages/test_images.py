@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from winnow.pipeline import upkeep
+from winnow.pipeline.clean import cleaning
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.publish.export import export
 from winnow.pipeline.publish.version import Version
+from winnow.pipeline.store.store import StoreLocked
 from winnow.pipeline.workspace import open_store
 from winnow.stages import chain, prompts
 from winnow.stages.base import Context
@@ -151,6 +153,24 @@ def test_a_run_that_goes_on_asks_nothing_twice(tmp_path: Path, stub_server: Any)
     with open_store(ctx.workspace.home, "images") as store:
         assert store.count() == 2
     assert len(datasets.load_dataset(str(first.path), "sft", split="train")) > 0
+
+
+def test_nothing_is_collected_before_the_prompts_name_their_images(
+    tmp_path: Path, stub_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(tmp_path, stub_server.url)
+    clean = cleaning.clean
+
+    def beside(*args: Any, **more: Any) -> Any:
+        with pytest.raises(StoreLocked):
+            upkeep.collect(ctx.workspace.home)
+        return clean(*args, **more)
+
+    monkeypatch.setattr(cleaning, "clean", beside)
+    prompts.run(ctx)
+    upkeep.collect(ctx.workspace.home)
+    with open_store(ctx.workspace.home, "images") as store:
+        assert store.count() == len(COLOURS)
 
 
 def test_images_embedded_in_parquet(tmp_path: Path, stub_server: Any) -> None:

@@ -65,13 +65,13 @@ _MESSAGES = TypeAdapter(list[_Message])
 
 def checked_messages(value: Any) -> list[Message]:
     """The messages that strangers call so, without nulls; arguments of a call that are an object become
-    its JSON text.
+    its JSON text, and content in parts that are all text becomes that text.
 
     Raises ValueError, which names the message and the key, where one is not as OpenAI has it.
     """
     messages = value
     if isinstance(value, list):
-        messages = [without_nulls(_with_text_arguments(each)) for each in value]
+        messages = [without_nulls(_with_texts(each)) for each in value]
     try:
         _MESSAGES.validate_python(messages)
     except ValidationError as error:
@@ -293,11 +293,20 @@ def _call(item: ApiAction | CodeAction, name: str) -> Message:
     return {"id": name, "type": "function", "function": {**call, "arguments": text}}
 
 
-def _with_text_arguments(message: Any) -> Any:
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
-    if not isinstance(calls, list):
+def _with_texts(message: Any) -> Any:
+    if not isinstance(message, dict):
         return message
-    return {**message, "tool_calls": [_with_text(call) for call in calls]}
+    made, content, calls = dict(message), message.get("content"), message.get("tool_calls")
+    if isinstance(content, list) and all(map(_is_text_part, content)):
+        made["content"] = "".join(part["text"] for part in content)
+    if isinstance(calls, list):
+        made["tool_calls"] = [_with_text(call) for call in calls]
+    return made
+
+
+def _is_text_part(part: Any) -> bool:
+    is_text = isinstance(part, dict) and part.get("type") == "text"
+    return is_text and isinstance(part.get("text"), str)
 
 
 def _with_text(call: Any) -> Any:

@@ -15,13 +15,14 @@ from winnow.pipeline.models import resolve_embedder, resolve_model
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import Recipe, SourceEngine, VLLMEngine
 from winnow.pipeline.schema import LEDGER
-from winnow.pipeline.sources.ingest import STAGE, check_sources, ingest
+from winnow.pipeline.sources.ingest import STAGE, Ingested, check_sources, ingest
 from winnow.pipeline.sources.row_images import RowImage
+from winnow.pipeline.store.store import Store
 from winnow.pipeline.tokens import counter
 from winnow.pipeline.verify import verifier_names
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "3"
+VERSION = "4"
 TABLES = ("prompts", "prompts_ledger", "decontamination")
 _AT_ONCE = 32 << 20  # bytes of images in one transaction
 
@@ -74,27 +75,17 @@ def run(ctx: Context) -> StageResult:
     with timed() as clock:
         skipped = all(ctx.workspace.holds(name, mark_now) for name in tables_of(recipe))
         if not skipped:
-            with _images(ctx) as keep:
+            with _images(ctx) as images:
                 found = ingest(
                     recipe,
                     count_tokens=count_tokens,
                     max_prompt_tokens=longest,
                     limit=ctx.limit,
-                    keep_images=keep,
+                    keep_images=images.keep if images else None,
                 )
-            cleaned = cleaning.clean(
-                found.prompts,
-                recipe.clean,
-                sources=[source.name for source in recipe.sources],
-                embedder=lambda: _embedder(ctx),
-                progress=ctx.progress,
-            )
-            ledger = _amended(found.ledger, cleaned.dropped)
-            if "completions" in tables_of(recipe):
-                ctx.workspace.write("completions", found.completions, mark_now)
-            ctx.workspace.write("decontamination", cleaned.hits, mark_now)
-            ctx.workspace.write("prompts_ledger", ledger.sort_by("row_id"), mark_now)
-            ctx.workspace.write("prompts", cleaned.prompts.sort_by("task_id"), mark_now)
+                if images:
+                    images.put()
+                _write(ctx, found, mark_now)
     rows_in = ctx.workspace.num_rows("prompts_ledger")
     kept = ctx.workspace.num_rows("prompts")
     return StageResult(
@@ -106,32 +97,58 @@ def run(ctx: Context) -> StageResult:
     )
 
 
+def _write(ctx: Context, found: Ingested, mark_now: str) -> None:
+    """The stage's tables, of the prompts that the section `clean` leaves."""
+    recipe = ctx.recipe
+    cleaned = cleaning.clean(
+        found.prompts,
+        recipe.clean,
+        sources=[source.name for source in recipe.sources],
+        embedder=lambda: _embedder(ctx),
+        progress=ctx.progress,
+    )
+    ledger = _amended(found.ledger, cleaned.dropped)
+    if "completions" in tables_of(recipe):
+        ctx.workspace.write("completions", found.completions, mark_now)
+    ctx.workspace.write("decontamination", cleaned.hits, mark_now)
+    ctx.workspace.write("prompts_ledger", ledger.sort_by("row_id"), mark_now)
+    ctx.workspace.write("prompts", cleaned.prompts.sort_by("task_id"), mark_now)
+
+
+class _Images:
+    """Images on their way into the store, a transaction for many; `put` writes those that wait."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: set[str] = set()
+        self._waiting: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def keep(self, shown: Sequence[RowImage]) -> None:
+        for each in shown:
+            if each.image_id not in self._known:
+                self._known.add(each.image_id)
+                self._waiting[each.image_id] = each.data
+                self._bytes += len(each.data)
+        if self._bytes >= _AT_ONCE:
+            self.put()
+
+    def put(self) -> None:
+        have = self._store.existing(self._waiting)
+        rows = [{"image_id": name, "bytes": data} for name, data in self._waiting.items()]
+        self._store.put([row for row in rows if row["image_id"] not in have])
+        self._waiting, self._bytes = {}, 0
+
+
 @contextmanager
-def _images(ctx: Context) -> Iterator[Callable[[Sequence[RowImage]], None] | None]:
-    """What keeps images in the store; they are on disk when the block ends. None where no source has any."""
+def _images(ctx: Context) -> Iterator[_Images | None]:
+    """What keeps images in the store; None where no source has any. The store is locked until the block
+    ends: before the table of prompts names the images, `winnow gc` would take them for garbage."""
     if not ctx.recipe.shows_images:
         yield None
         return
     with ctx.workspace.images(write=True, on_wait=ctx.waits) as store:
-        known: set[str] = set()
-        waiting: dict[str, bytes] = {}
-
-        def put() -> None:
-            have = store.existing(waiting)
-            rows = [{"image_id": name, "bytes": data} for name, data in waiting.items()]
-            store.put([row for row in rows if row["image_id"] not in have])
-            waiting.clear()
-
-        def keep(shown: Sequence[RowImage]) -> None:
-            waiting.update(
-                {each.image_id: each.data for each in shown if each.image_id not in known}
-            )
-            known.update(waiting)
-            if sum(map(len, waiting.values())) >= _AT_ONCE:
-                put()
-
-        yield keep
-        put()
+        yield _Images(store)
 
 
 def _embedder(ctx: Context) -> Embedder:

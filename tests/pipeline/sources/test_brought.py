@@ -1,5 +1,7 @@
 """Answers that rows bring, JSON columns, files that rows name, lists of texts in a prompt."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from winnow.pipeline import recipe as recipes
 from winnow.pipeline.errors import UsageError
@@ -101,6 +104,49 @@ def test_a_conversation_ends_with_its_answer(tmp_path: Path, engine: str) -> Non
     assert taken.prompts["messages"].to_pylist() == [turns[:1]]
     assert [rule for rule, _ in decided(taken)] == ["ingested", *["missing_completion"] * 2]
     assert taken.completions["completion"].to_pylist() == ["Hello."] * (engine == "source")
+
+
+def test_a_conversation_in_parts(tmp_path: Path) -> None:
+    """As data sets for models that see have it."""
+
+    def chat(*answer: dict[str, Any]) -> list[dict[str, Any]]:
+        question = [{"type": "image", "text": None}, {"type": "text", "text": "Which?"}]
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    data = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(data, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    said = [{"type": "text", "text": "This "}, {"type": "text", "text": "one."}]
+    file = write(
+        tmp_path / "a.jsonl",
+        {"chat": chat(*said), "images": [address]},
+        {"chat": chat(*said), "images": None},
+        {"chat": chat({"type": "image"}), "images": [address]},
+        {"chat": chat(), "images": [address]},
+    )
+    columns = {"prompt": "chat", "answer": None, "completion": "chat"}
+    taken = read(recipe(file, columns={**columns, "images": "images"}))
+    assert taken.prompts["messages"].to_pylist() == [[{"role": "user", "content": "<image>Which?"}]]
+    assert taken.completions["completion"].to_pylist() == ["This one."]
+    assert [rule for rule, _ in decided(taken)] == [
+        "ingested", "bad_image", "wrong_type", "missing_completion"
+    ]  # fmt: skip
+    # Beside images, a mark of no image would stop trainers; without any, it is a text like any other.
+    other = write(tmp_path / "b.jsonl", {"chat": [{"role": "user", "content": "The tag <image>?"},
+                                                  {"role": "assistant", "content": "HTML."}]})  # fmt: skip
+    beside = recipe(file, other, columns={**columns, "images": "images"})
+    beside = beside.model_copy(update={"sources": [
+        beside.sources[0], recipe(other, columns=columns).sources[0]
+    ]})  # fmt: skip
+    assert decided(read(beside))[-1] == (
+        "bad_image",
+        "b[0]: 1 times <image> in the prompt for 0 pictures",
+    )
+    assert decided(read(recipe(other, columns=columns)))[-1][0] == "ingested"
+
+    without = decided(read(recipe(file, columns=columns)))
+    assert without[0][0] == "bad_image"
+    assert "; columns.images names the column" in without[0][1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def test_all_the_ways_in_which_a_row_can_hold_an_image(tmp_path: Path) -> None:
                   "deep/a.png", absolute, address):  # fmt: skip
         assert data_of(row_images.read(value, "image", tmp_path)) == [red]
         assert data_of(row_images.read([value, value], "image", tmp_path)) == [red, red]
-    assert row_images.read(None, "image", tmp_path) == row_images.read([], "image", tmp_path) == []
+    nothing: list[Any] = [None, [], ""]  # CSV has no null
+    assert [row_images.read(each, "image", tmp_path) for each in nothing] == [[]] * 3
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
@@ -62,7 +64,10 @@ def test_kinds_of_files(kind: str) -> None:
         ("/etc/passwd", "leads out"),
         ("a\0b", "image"),
         ("x" * 5000, "too long"),
-        (".", "directory"),
+        (".", "directory|no file"),
+        ("pipe", "no file"),
+        (png(kind="JPEG")[:-20], "image"),
+        (png(kind="BMP")[:-5], "image"),
         ([png(), None], r"image\[1\]"),
     ],
 )
@@ -71,6 +76,7 @@ def test_what_is_no_image_says_why(tmp_path: Path, value: Any, said: str) -> Non
     folder.mkdir()
     (tmp_path / "outside.png").write_bytes(png())
     (folder / "link.png").symlink_to("../outside.png")
+    os.mkfifo(folder / "pipe")
     with pytest.raises(Drop, match="bad_image") as error:
         row_images.read(value, "image", folder)
     assert re.search(said, error.value.detail)
@@ -82,6 +88,18 @@ def test_a_bomb_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Drop) as error:
         row_images.read(png(), "image", None)
     assert "decompression bomb" in error.value.detail
+
+
+def test_a_picture_that_every_reader_puts_up_with_is_one() -> None:
+    """Some cameras write the index of a second picture so that Pillow warns of it."""
+    data, image = io.BytesIO(), Image.new("RGB", (3, 2))
+    image.save(data, "MPO", save_all=True, append_images=[image])
+    whole = data.getvalue()
+    at = whole.index(b"MPF\0") + 4
+    broken = whole[:at] + b"X" * 8 + whole[at + 8 :]
+    with pytest.warns(UserWarning, match="malformed MPO"):
+        Image.open(io.BytesIO(broken)).close()
+    assert data_of(row_images.read(broken, "image", None)) == [broken]
 
 
 def test_a_path_needs_a_folder() -> None:
@@ -107,7 +125,9 @@ def test_marks() -> None:
 
     assert after("a", "b", count=2) == ["a", "<image>\n<image>\nb"]
     assert after("a <image>", "<image> b", count=2) == ["a <image>", "<image> b"]
-    assert after("the tag <image>", count=0) == ["the tag <image>"]
+    assert after("a", count=0) == ["a"]
+    with pytest.raises(Drop, match="bad_image"):
+        after("the tag <image>", count=0)
     with pytest.raises(Drop) as error:
         after("<image>", count=2)
     assert error.value.detail == "1 times <image> in the prompt for 2 pictures"
@@ -127,3 +147,18 @@ def test_the_state_tells_a_changed_file(tmp_path: Path) -> None:
     assert came != before
     (tmp_path / "a.png").write_bytes(png((0, 0, 255), "BMP"))
     assert now() not in (came, before)
+
+
+def test_the_state_is_that_of_nothing_else(tmp_path: Path) -> None:
+    """A missing picture of a CSV file would be the folder itself, which changes with each new file."""
+    source = tmp_path / "source"
+    source.mkdir()
+
+    def now() -> str:
+        return row_images.state(["", "deep", "../outside.png", str(tmp_path)], source)
+
+    before = now()
+    (source / "deep").mkdir()
+    (source / "deep" / "new.txt").write_text("new")
+    (tmp_path / "outside.png").write_bytes(png())
+    assert now() == before

@@ -1,10 +1,11 @@
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from winnow.pipeline.errors import UsageError
-from winnow.pipeline.recipe import DatasetSource, PluginSource, ReasoningGymSource
+from winnow.pipeline.recipe import Columns, DatasetSource, PluginSource, ReasoningGymSource
 from winnow.pipeline.sources import check, fingerprint, open_source
 
 MODULE = """
@@ -69,6 +70,24 @@ def test_check_reads_no_row(tmp_path: Path) -> None:
         check(DatasetSource(type="dataset", name="s", path=str(tmp_path / "b.parquet")))
     with pytest.raises(UsageError, match="did you mean 'leg_counting'"):
         check(ReasoningGymSource(type="reasoning_gym", family="legcounting", size=1))
+
+
+def test_fingerprint_follows_the_files_of_images(tmp_path: Path) -> None:
+    """Also where the column holds their names as JSON text."""
+    rows, image = tmp_path / "rows.jsonl", tmp_path / "a.png"
+    row = {"prompt": "?", "plain": "a.png", "listed": json.dumps(["a.png"])}
+    rows.write_text(json.dumps(row) + "\n" + json.dumps({**row, "listed": "{"}) + "\n")
+    sources = [
+        DatasetSource(
+            type="dataset", name="s", path=str(rows), columns=Columns.model_validate(columns)
+        )
+        for columns in ({"images": "plain"}, {"images": "listed", "json_columns": ["listed"]})
+    ]
+    image.write_bytes(b"1")
+    before = [fingerprint(each) for each in sources]
+    assert [fingerprint(each) for each in sources] == before
+    image.write_bytes(b"12")
+    assert all(a != b for a, b in zip(before, map(fingerprint, sources), strict=True))
 
 
 def test_fingerprint_of_a_family_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

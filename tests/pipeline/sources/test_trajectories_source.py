@@ -142,6 +142,39 @@ def test_a_conversation_says_its_marks_message_by_message(tmp_path: Path) -> Non
         assert back[name] == row[name]
 
 
+def test_the_weights_of_openai_s_files_are_a_mask() -> None:
+    """What the format openai_chat writes is read so, too."""
+    messages: list[Row] = conversation()
+    messages[2] |= {"weight": 0}
+    messages[6] |= {"weight": 1}
+    made = trajectory_of({"messages": messages})
+    assert adp.message_row(made)["loss_mask"] == [False] * 4 + [True, False, True]
+    assert adp.to_messages(made) == messages
+    own = trajectory_of({"messages": messages, "loss_mask": [False] * 6 + [True]})
+    assert adp.message_row(own)["loss_mask"] == [False] * 6 + [True]
+    for other in (0.5, "0", [0]):  # says something else
+        messages[4] |= {"weight": other}
+        assert "loss_mask" not in trajectory_of({"messages": messages}).details
+
+
+def test_parts_of_text_are_their_text() -> None:
+    plain = conversation()
+    parts = [
+        {**each, "content": [{"type": "text", "text": each["content"][:3]},
+                             {"type": "text", "text": each["content"][3:], "cache_control": None}]}
+        if "content" in each else {**each, "content": []}
+        for each in plain
+    ]  # fmt: skip
+    made = trajectory_of({"messages": parts})
+    assert [each.get("content") or "" for each in adp.to_messages(made)] == [
+        each.get("content", "") for each in plain
+    ]
+    assert taken_apart(made)[0] == plain[:2]
+    parts[1]["content"][0] = {"type": "image_url", "image_url": {"url": "data:,"}}
+    with pytest.raises(ValueError, match="message 1: content"):
+        trajectory_of({"messages": parts})
+
+
 def test_a_conversation_can_be_a_row_of_a_table(tmp_path: Path) -> None:
     schema = pa.schema([
         ("id", pa.string()), ("messages", TRAJECTORIES.field("messages").type),
