@@ -27,9 +27,9 @@ from winnow.pipeline.publish.formats.base import View, convert, json_record, vie
 from winnow.pipeline.publish.formats.images import IMAGES, save_images
 from winnow.pipeline.publish.formats.registry import FORMATS, fitting, get_format, the_set
 from winnow.pipeline.publish.markdown import inline
-from winnow.pipeline.publish.parquet import group_rows, write_table
+from winnow.pipeline.publish.parquet import group_rows
 from winnow.pipeline.publish.version import Version
-from winnow.pipeline.publish.views import BESIDE, table_of
+from winnow.pipeline.publish.views import BESIDE, write_rows
 
 RECORD = "export.json"
 _ENDINGS = {"parquet": ".parquet", "jsonl": ".jsonl", "json": ".json"}
@@ -150,11 +150,7 @@ def _write(view: View, source: Path, split: str, target: Path) -> int:
         raise WinnowError(f"{source}: is missing")
     beside = target.with_name(f"{split}.{BESIDE}{target.suffix}")
     if view.format.layout == "parquet":
-        rows, origins = table_of(view, source, split)
-        write_table(rows, target, sort_by=())
-        if origins is not None:
-            write_table(origins, beside, sort_by=())
-        return rows.num_rows
+        return write_rows(view, source, split, target, beside)[0].rows
     with contextlib.ExitStack() as stack:
         data = stack.enter_context(_JsonFile(target))
         extra = stack.enter_context(_JsonFile(beside)) if view.beside is not None else None

@@ -9,9 +9,10 @@ change the bytes is pinned here. What remains is the writer itself: its version 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,8 @@ from winnow.pipeline.publish.formats.images import has_images, with_image_featur
 
 ROW_GROUP_ROWS = 2048  # `datasets` reads a group at a time: tens of MB of long answers
 IMAGE_GROUP_ROWS = 100  # where rows hold images; as `datasets` itself has it
-_READ_BYTES = 1 << 20
+
+Widen = Callable[[pa.Table], pa.Table]  # some rows in, the same rows with more columns out
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,12 @@ class WrittenFile:
 
 
 def write_table(
-    table: pa.Table, path: Path, *, sort_by: Sequence[str] = ("id",), unique: bool = True
+    table: pa.Table,
+    path: Path,
+    *,
+    sort_by: Sequence[str] = ("id",),
+    unique: bool = True,
+    widen: Widen | None = None,
 ) -> WrittenFile:
     """Write `table` to `path`, sorted by the columns `sort_by`, and sync it to the disk.
 
@@ -45,28 +52,81 @@ def write_table(
     Parquet names them, so that a table read back gives the same bytes. A table without rows gives a file
     with a schema and no row group, because `datasets` cannot read an empty row group.
 
+    `widen` adds columns to the rows of one row group at a time, for what is too large to be held at once.
+
     Raises ValueError when a row's key is null or, with `unique`, stands twice.
     """
-    schema = with_image_feature(_converted(table.schema, wide=False))
+    schema = _converted(table.schema, wide=False)
     order = _order(table, sort_by, unique)
-    with pq.ParquetWriter(
-        path,
-        schema,
-        version="2.6",
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=True,
-        data_page_version="1.0",  # every reader knows it
-        data_page_size=1 << 20,
-        write_batch_size=1024,
-        write_statistics=True,
-        write_page_index=True,
-        store_schema=True,
-    ) as writer:
-        for group in _groups(table, schema, order):
-            writer.write_table(group, row_group_size=group_rows(schema))
-    sync(path)
-    return WrittenFile(sha256(path), path.stat().st_size, table.num_rows)
+    wider = _converted(widen(table.slice(0, 0)).schema, wide=False) if widen else schema
+    with GroupWriter(path, wider) as writer:
+        for group in _groups(table, schema, order, group_rows(wider)):
+            writer.write_group(widen(group) if widen else group)
+    return writer.written
+
+
+class GroupWriter:
+    """A file in the making: rows come in any pieces and go out in row groups of a fixed number, so that
+    no more than a group is held. `written` tells of the finished file, behind the `with` block."""
+
+    written: WrittenFile
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, with_image_feature(_converted(schema, wide=False))
+        self._wide, self._size = _converted(schema, wide=True), group_rows(schema)
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def __enter__(self) -> Self:
+        self._writer = pq.ParquetWriter(
+            self._path,
+            self._schema,
+            version="2.6",
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=True,
+            data_page_version="1.0",  # every reader knows it
+            data_page_size=1 << 20,
+            write_batch_size=1024,
+            write_statistics=True,
+            write_page_index=True,
+            store_schema=True,
+        )
+        return self
+
+    def add(self, rows: pa.Table) -> None:
+        """More rows, in order."""
+        # With 64-bit offsets: what waits may hold more than 2 GiB of text.
+        self._waiting.append(rows.cast(self._wide))
+        if sum(each.num_rows for each in self._waiting) >= self._size:
+            self._put(whole_groups=True)
+
+    def write_group(self, rows: pa.Table) -> None:
+        """A row group as it is."""
+        self._writer.write_table(
+            rows.cast(self._schema).combine_chunks(), row_group_size=self._size
+        )
+        self._rows += rows.num_rows
+
+    def _put(self, *, whole_groups: bool) -> None:
+        if not self._waiting:
+            return
+        rows = pa.concat_tables(self._waiting).combine_chunks()
+        end = rows.num_rows - rows.num_rows % self._size if whole_groups else rows.num_rows
+        for start in range(0, end, self._size):
+            at = pa.array(range(start, min(start + self._size, end)), pa.int64())
+            for group in _narrow(rows, self._schema, at):
+                self.write_group(group)
+        self._waiting = [rows.slice(end)] if end < rows.num_rows else []
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._put(whole_groups=False)
+        self._writer.close()
+        if kind is None:
+            sync(self._path)
+            size = self._path.stat().st_size
+            self.written = WrittenFile(sha256(self._path), size, self._rows)
 
 
 def group_rows(schema: pa.Schema) -> int:
@@ -115,11 +175,10 @@ def _order(table: pa.Table, sort_by: Sequence[str], unique: bool) -> pa.Array:
     return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in sort_by])
 
 
-def _groups(table: pa.Table, schema: pa.Schema, order: pa.Array) -> Iterator[pa.Table]:
+def _groups(table: pa.Table, schema: pa.Schema, order: pa.Array, size: int) -> Iterator[pa.Table]:
     """Row groups in order, each in one chunk, so that pages never follow the input's chunks."""
     # Rows are gathered with 64-bit offsets: a column of a big set holds more than 2 GiB of text.
     rows = table.cast(_converted(schema, wide=True)).combine_chunks()
-    size = group_rows(schema)
     for start in range(0, table.num_rows, size):
         yield from _narrow(rows, schema, order.slice(start, size))
 

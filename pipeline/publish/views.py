@@ -5,6 +5,7 @@
                                            own columns are closed
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from winnow.pipeline.publish.formats.base import View, convert, view_of
 from winnow.pipeline.publish.formats.registry import get_format
-from winnow.pipeline.publish.parquet import group_rows, link_file, sync, write_table
+from winnow.pipeline.publish.parquet import GroupWriter, WrittenFile, group_rows, link_file, sync
 from winnow.pipeline.publish.version import Version
 
 BESIDE = "provenance"
@@ -84,22 +85,34 @@ def write_view(
     return Made({**wanted, "splits": facts}, sums, columns)
 
 
-def table_of(view: View, path: Path, split: str) -> tuple[pa.Table, pa.Table | None]:
-    """The view's rows, and the rows beside, of the set's file `path`."""
-    with pq.ParquetFile(path) as file:
-        parts = list(convert(view, file.iter_batches(group_rows(view.source)), split))
-    rows = pa.Table.from_batches([part for part, _ in parts], view.schema)
-    if view.beside is None:
-        return rows, None
-    return rows, pa.Table.from_batches([part for _, part in parts], view.beside)
+def write_rows(
+    view: View, source: Path, split: str, target: Path, beside: Path
+) -> tuple[WrittenFile, WrittenFile | None]:
+    """Write the view's rows of the set's file `source` to `target`, and, where the view has some, the rows
+    beside to `beside`; no more than some rows are held at once."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(pq.ParquetFile(source))
+        rows = stack.enter_context(GroupWriter(target, view.schema))
+        origins = None
+        if view.beside is not None:
+            origins = stack.enter_context(GroupWriter(beside, view.beside))
+        for part, origin in convert(view, file.iter_batches(group_rows(view.source)), split):
+            rows.add(pa.Table.from_batches([part]))
+            if origins is not None and origin is not None:
+                origins.add(pa.Table.from_batches([origin]))
+    return rows.written, origins.written if origins is not None else None
 
 
 def _write(view: View, name: str, set_name: str, split: str, folder: Path) -> dict[str, Any]:
-    rows, beside = table_of(view, folder / set_name / f"{split}.parquet", split)
-    done = write_table(rows, folder / name / f"{split}.parquet", sort_by=())
+    done, extra = write_rows(
+        view,
+        folder / set_name / f"{split}.parquet",
+        split,
+        folder / name / f"{split}.parquet",
+        folder / name / f"{split}.{BESIDE}.parquet",
+    )
     facts: dict[str, Any] = {"rows": done.rows, "bytes": done.size, "sha256": done.sha256}
-    if beside is not None:
-        extra = write_table(beside, folder / name / f"{split}.{BESIDE}.parquet", sort_by=())
+    if extra is not None:
         facts[BESIDE] = {"bytes": extra.size, "sha256": extra.sha256}
     return facts
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from winnow.pipeline.errors import UsageError, WinnowError
 from winnow.pipeline.publish import card as cards
 from winnow.pipeline.publish import manifest as manifests
-from winnow.pipeline.publish.parquet import link_file, sha256, sync, write_table
+from winnow.pipeline.publish.parquet import Widen, link_file, sha256, sync, write_table
 from winnow.pipeline.publish.version import (
     CARD,
     LATEST,
@@ -55,6 +55,7 @@ def publish(
     reuse: Mapping[str, Version] | None = None,
     views: Mapping[str, ViewRequest] | None = None,
     pictures: Mapping[str, bytes] | None = None,
+    widen: Widen | None = None,
     card: Card = cards.render,
 ) -> Version:
     """Publish `sets` (set -> split -> rows with a unique `id`) as a version; returns it.
@@ -64,7 +65,8 @@ def publish(
     `created` and `parent` added. `reuse` maps further sets to the versions that they are taken from
     unchanged, by hard links where the disk allows, with their entry in the manifest and their part
     of the ledger. `views` are published beside the sets, under names of their own; those of a set that
-    is reused are linked too. `pictures` are the card's (`cards.PICTURES`), as PNG.
+    is reused are linked too. `widen` adds columns to the rows of `sets`, a row group at a time (see
+    `write_table`). `pictures` are the card's (`cards.PICTURES`), as PNG.
 
     A reader sees the whole version or none, whenever this process dies. Where the same version
     exists it is left as it is and returned; either way it becomes the latest.
@@ -87,7 +89,7 @@ def publish(
             splits = {}
             for split, table in tables.items():
                 path = _file(folder, name, split)
-                done = write_table(table, path)
+                done = write_table(table, path, widen=widen)
                 splits[split] = {"rows": done.rows, "bytes": done.size, "sha256": done.sha256}
             entries[name] = manifests.set_entry(manifest, name, splits)
         for name, version in reuse.items():

@@ -1,6 +1,6 @@
 """The images of prompts, from a home folder's store: beside conversations, and as a column of a set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from winnow.pipeline.images import MARKER
 from winnow.pipeline.names import Message
 from winnow.pipeline.publish.set_schemas import IMAGES
 from winnow.pipeline.workspace import open_store
-
-_AT_ONCE = 256  # rows of a set whose images are read together
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,18 @@ def conversations(prompts: pa.Table, home: Path) -> list[list[Message]]:
     ]
 
 
-def with_images(rows: pa.Table, prompts: pa.Table, home: Path) -> pa.Table:
-    """`rows` of a set with the column `images`: those that the prompt of each row's `prompt_id` shows.
-
-    Raises WinnowError where one is not in the store.
-    """
+def adding_images(prompts: pa.Table, home: Path) -> Callable[[pa.Table], pa.Table]:
+    """What adds to some rows of a set the column `images`: those that the prompt of each row's `prompt_id`
+    shows. It raises WinnowError where one is not in the store."""
     of = dict(zip(prompts["prompt_id"].to_pylist(), prompts["images"].to_pylist(), strict=True))
-    named = [of[prompt] or [] for prompt in rows["prompt_id"].to_pylist()]
-    chunks = [
-        pa.array(part, IMAGES.type)
-        for start in range(0, len(named), _AT_ONCE)
-        for part in _filled(named[start : start + _AT_ONCE], home)
-    ]
-    return rows.append_column(IMAGES, pa.chunked_array(chunks, IMAGES.type))
+
+    def add(rows: pa.Table) -> pa.Table:
+        named = [of[prompt] or [] for prompt in rows["prompt_id"].to_pylist()]
+        data = _read(home, [name for ids in named for name in ids])
+        shown = [[{"bytes": data[name], "path": None} for name in ids] for ids in named]
+        return rows.append_column(IMAGES, pa.array(shown, IMAGES.type))
+
+    return add
 
 
 def _illustrated(messages: Sequence[Message], ids: Sequence[str], home: Path) -> list[Message]:
@@ -63,14 +60,6 @@ def _illustrated(messages: Sequence[Message], ids: Sequence[str], home: Path) ->
         here, left = left[:count], left[count:]
         made.append({**message, "images": StoredImages(tuple(here), home)} if here else message)
     return made
-
-
-def _filled(
-    named: Sequence[Sequence[str]], home: Path
-) -> Iterator[list[list[dict[str, bytes | str | None]]]]:
-    data = _read(home, [name for ids in named for name in ids])
-    for ids in named:  # one array each: a row of many images may fill one
-        yield [[{"bytes": data[name], "path": None} for name in ids]]
 
 
 def _read(home: Path, ids: Sequence[str]) -> dict[str, bytes]:

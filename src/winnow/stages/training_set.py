@@ -170,10 +170,7 @@ def _publish(
         if name in reuse:
             continue
         chosen = choose(name, config, signals)
-        rows = chosen.rows
-        if recipe.shows_images:
-            rows = prompt_images.with_images(rows, signals.prompts, work.home)
-        sets[name] = _split(rows, held_out)
+        sets[name] = _split(chosen.rows, held_out)
         ledgers.append(chosen.ledger)
     ledger = pa.concat_tables([t.replace_schema_metadata(None) for t in ledgers])
     version = publish(
@@ -185,6 +182,9 @@ def _publish(
         reuse=reuse,
         views=recipe.views(),
         pictures=card_facts.draw(ctx, signals.difficulty),
+        widen=prompt_images.adding_images(signals.prompts, work.home)
+        if recipe.shows_images
+        else None,
     )
     work.write("ledger", version.ledger(), mark)
     rows = [
