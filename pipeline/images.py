@@ -7,6 +7,18 @@ that verl and LLaMA-Factory read, too.
 MARKER = "<image>"
 
 
+def parts(text: str) -> list[str | None]:
+    """A message's text in the parts that its images leave, each image as None; a line break behind a
+    mark belongs to the mark."""
+    first, *texts = text.split(MARKER)
+    found: list[str | None] = [first] if first else []
+    for each in texts:
+        found.append(None)
+        if said := each.removeprefix("\n"):
+            found.append(said)
+    return found
+
+
 def kind(data: bytes) -> str | None:
     """Ending of a picture's file (png, jpg, gif, webp, bmp) by its first bytes; None for all else."""
     if data[:4] == b"RIFF":

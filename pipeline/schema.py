@@ -181,6 +181,18 @@ STEPWISE = pa.schema(
     ]
 )  # fmt: skip
 
+SOLUTIONS = pa.schema(
+    [
+        column("task_id", pa.string(), "Task."),
+        column("column", pa.string(), "Column of the source that holds the solution."),
+        column("solution", pa.string(), "The solution."),
+        column("verifier", pa.string(), "Verifier and version that judged it, name@version."),
+        column("verdict", pa.string(), "correct, wrong or unjudged."),
+        column("extracted", pa.string(), "What was read from it.", null="nothing was"),
+        column("detail", pa.string(), "Reason in a few words.", null="there is nothing to say"),
+    ]
+)  # fmt: skip
+
 HINTED = pa.schema(
     [
         column("task_id", pa.string(), "Task."),
@@ -310,6 +322,7 @@ TABLES: dict[str, pa.Schema] = {
     "trees": TREES,
     "stepwise": STEPWISE,
     "hinted": HINTED,
+    "solutions": SOLUTIONS,
     "features": FEATURES,
     "embeddings": EMBEDDINGS,
     "clusters": CLUSTERS,

@@ -108,7 +108,8 @@ CURRICULUM = pa.schema(
 )  # fmt: skip
 
 _DEMONSTRATION = [
-    column("demonstration", MESSAGES, "A verified answer, as the assistant's message."),
+    column("demonstration", MESSAGES, "An answer to learn from, as the assistant's message; `verdict` says whether it was "
+           "judged correct."),
     column("demonstration_from", pa.string(), "Where it is from: recorded (an answer of another policy or sampler), "
            "hinted (the policy's own, with a hint), answers (the policy's own), or solution (the source's)."),
     column("demonstration_policy", pa.string(), "Model @ revision that wrote it.",
@@ -119,8 +120,8 @@ _DEMONSTRATION = [
            null="the source's own solution"),
     column("demonstration_tokens", pa.int32(), "Its length in tokens, of the recipe's policy where its tokenizer is "
            "known here, else as the engine that drew it counted.", null="neither is known"),
-    column("verifier", pa.string(), "Verifier that judged it correct, name@version; `source` where the source's own "
-           "solution is taken for right."),
+    column("verifier", pa.string(), "Verifier that judged it, name@version."),
+    column("verdict", pa.string(), "correct, or unjudged: the source's own solution, which the verifier could not judge."),
 ]  # fmt: skip
 
 HARDEST = pa.schema(

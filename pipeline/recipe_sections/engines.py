@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from winnow.pipeline.recipe_sections.part import Part, without_secrets
+from winnow.pipeline.recipe_sections.part import Part, without_credentials, without_secrets
 
 
 class VLLMEngine(Part):
@@ -38,14 +38,12 @@ class OpenAIEngine(Part):
     @field_validator("base_url")
     @classmethod
     def _no_credentials(cls, value: str) -> str:
+        without_credentials(
+            value, "put the key into the environment variable that `key_env` names"
+        )
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "must hold no user, password or query, which would end up in manifests and cards; "
-                "put the key into the environment variable that `key_env` names"
-            )
         return value
 
 

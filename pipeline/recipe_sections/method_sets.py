@@ -9,7 +9,8 @@ from winnow.pipeline.recipe_sections.part import Seed, Share
 from winnow.pipeline.recipe_sections.set_base import AnySet, BandedSet, Form, Listed, Percent
 
 Offer = Literal["recorded", "hinted", "answers", "solution"]
-TABLES = frozenset(["recorded", "hinted"])  # offers that are tables of their own
+# Offers that are tables of their own, and what the tables are called.
+TABLES = {"recorded": "recorded", "hinted": "hinted", "solution": "solutions"}
 
 
 class GroupsSet(BandedSet):
@@ -104,15 +105,17 @@ class CurriculumSet(BandedSet):
 
 
 class HardestSet(AnySet):
-    """`prompt`, `demonstration`: tasks whose answers all fail, with a verified answer from elsewhere
-    (ReLIFT, arXiv 2506.07527).
+    """`prompt`, `demonstration`: tasks whose answers all fail, with a verified answer from elsewhere, or
+    a source's solution that nobody could judge, as `verdict` says (ReLIFT, arXiv 2506.07527).
 
     `offers` says where demonstrations may come from, the first that has one wins: recorded (answers of
     another policy or sampler that the store holds, judged correct), hinted (the table of `winnow
-    hint-infer`), solution (the column `solution`, that the source keeps; taken for right). With
-    `format_failures: apart` a task with a failure of form, or a truncated answer, is out; with `fail`
-    those count as failed. Form is what `form` says; without it, answers with nothing to extract fail
-    by their form. `min_judged` counts failed answers here.
+    hint-infer`), solution (the column `solution`, that the source keeps). A solution is judged by its
+    row's verifier like any answer: one that is wrong is left out (`demonstration_wrong`), and one that
+    nobody could judge is taken only where no other place has an answer. With `format_failures: apart` a
+    task with a failure of form, or a truncated answer, is out; with `fail` those count as failed. Form is
+    what `form` says; without it, answers with nothing to extract fail by their form. `min_judged` counts
+    failed answers here.
     """
 
     type: Literal["hardest"] = "hardest"
@@ -128,7 +131,7 @@ class HardestSet(AnySet):
 
     @property
     def reads(self) -> frozenset[str]:
-        return TABLES & set(self.offers)
+        return frozenset(TABLES[each] for each in self.offers if each in TABLES)
 
     @model_validator(mode="after")
     def _solution_is_named(self) -> "HardestSet":
@@ -137,8 +140,8 @@ class HardestSet(AnySet):
 
 
 class DemonstrationsSet(BandedSet):
-    """`prompt`, `demonstration`, `cut_points`: verified answers, and where a prefix of one may end
-    (Prefix-RFT, arXiv 2507.01679).
+    """`prompt`, `demonstration`, `cut_points`: verified answers, or a source's solutions that nobody could
+    judge, as `verdict` says, and where a prefix of one may end (Prefix-RFT, arXiv 2507.01679).
 
     `offers` as in `hardest`, and answers (the policy's own). Prefixes end where a sentence ends, inside
     `share` of the demonstration and never inside the final answer. With `token_features`, a file of
@@ -160,7 +163,7 @@ class DemonstrationsSet(BandedSet):
 
     @property
     def reads(self) -> frozenset[str]:
-        return TABLES & set(self.offers)
+        return frozenset(TABLES[each] for each in self.offers if each in TABLES)
 
     @property
     def token_features_read(self) -> tuple[str, tuple[str, ...]] | None:

@@ -2,9 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
 
-from winnow.pipeline.recipe_sections.part import Name, Part, Seed, without_secrets
+from winnow.pipeline.recipe_sections.part import (
+    Name,
+    Part,
+    Seed,
+    without_credentials,
+    without_secrets,
+)
+
+
+def _place(path: str) -> str:
+    return without_credentials(
+        path,
+        "download the file and name it here, or give the secret in the environment (HF_TOKEN for the "
+        "hub)",
+    )
+
+
+Place = Annotated[str, AfterValidator(_place)]
 
 
 class Columns(Part):
@@ -74,7 +91,7 @@ class DatasetSource(Part):
     """Anything `datasets.load_dataset` opens: a hub id, a folder, Parquet, JSONL or CSV files."""
 
     type: Literal["dataset"]
-    path: str
+    path: Place
     name: Name
     config: str | None = None
     split: str = "train"
@@ -122,7 +139,7 @@ class TrajectoriesSource(Part):
     """
 
     type: Literal["trajectories"]
-    path: str
+    path: Place
     name: Name
     config: str | None = None
     split: str = "train"

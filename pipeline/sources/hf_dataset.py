@@ -113,6 +113,8 @@ class HFDataset:
             module = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", None: "text"}
             name = module.get(files.kind(_file_name(config.path)), "json")
             builder = self._builder(name, data_files={"train": config.path})
+            if not any((builder.config.data_files or {}).values()):  # `datasets` would stumble later
+                self._fail("path", f"no file matches {config.path!r}")
         else:
             builder = self._builder(config.path, config.config, revision=config.revision)
         found = builder.config.data_files or {}
@@ -120,11 +122,19 @@ class HFDataset:
 
     def _builder(self, *args: Any, **kwargs: Any) -> Any:
         import datasets
+        from huggingface_hub.errors import HTTPError
 
         try:
             return datasets.load_dataset_builder(*args, **kwargs)
         # What `datasets` raises for a missing, misspelt or unreachable dataset or configuration.
-        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+            ImportError,  # the kind of address needs a package more
+            HTTPError,  # a hub's own kind of address, when it cannot be reached
+            datasets.exceptions.DatasetsError,
+        ) as error:
             message = _one_line(error)
             if not self._paths and "://" not in self.config.path:
                 message += f" (and no file or folder here is named {self.config.path!r})"

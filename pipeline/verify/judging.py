@@ -4,8 +4,8 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from winnow.pipeline.verify.rules import prejudge
 from winnow.pipeline.verify.worker_pool import TimedVerdict, VerifierPool
 
 Row = Mapping[str, Any]
+_R = TypeVar("_R")
 
 OUT_OF_TIME = ("timeout", "worker_died")  # details that a longer limit may mend
 
@@ -114,7 +115,9 @@ class Judge:
                 continue
             verdict, seconds = prejudge(rollout["finish_reason"]), 0.0
             if verdict is None:
-                timed = await self._judged(verifier, rollout["completion"], task)
+                timed = await judge_text(
+                    verifier, rollout["completion"], task, self._pool, self._engine
+                )
                 verdict, seconds = timed.verdict, timed.seconds
             label = self._tasks.label(verifier, task)
             row = verdict_row(name, rollout["rollout_id"], task_id, label, verdict, seconds)
@@ -122,29 +125,38 @@ class Judge:
             self._known.add(name)
             self._on_verdict(row)
 
-    async def _judged(self, verifier: str, completion: str, task: Task) -> TimedVerdict:
-        if not asks(verifier, task.args):
-            return await self._pool.judge(verifier, completion, task)
-        if self._engine is None:
-            raise UsageError(f"verifier {verifier!r} asks a model, and none is given")
-        started = time.perf_counter()
-        with members_by(self._pool.judge):
-            verdict = await asked(verifier, completion, task, self._engine)
-        return TimedVerdict(verdict, time.perf_counter() - started)
+
+async def judge_text(
+    verifier: str, completion: str, task: Task, pool: VerifierPool, engine: Engine | None
+) -> TimedVerdict:
+    """The verdict on one text, by a worker of `pool`, or by `engine` where the verifier asks a model.
+
+    Raises UsageError where it asks one and `engine` is None.
+    """
+    if not asks(verifier, task.args):
+        return await pool.judge(verifier, completion, task)
+    if engine is None:
+        raise UsageError(f"verifier {verifier!r} asks a model, and none is given")
+    started = time.perf_counter()
+    with members_by(pool.judge):
+        verdict = await asked(verifier, completion, task, engine)
+    return TimedVerdict(verdict, time.perf_counter() - started)
 
 
-async def judge_missing(rollouts: Iterable[Row], judge: Judge, *, concurrency: int) -> None:
-    """Judge stored rollouts, `concurrency` at a time."""
+async def judge_missing(
+    rows: Iterable[_R], judge: Callable[[_R], Awaitable[None]], *, concurrency: int
+) -> None:
+    """Judge rows (of stored rollouts, where `judge` is a `Judge`), `concurrency` at a time."""
     free = asyncio.Semaphore(concurrency)
 
-    async def one(row: Row) -> None:
+    async def one(row: _R) -> None:
         try:
             await judge(row)
         finally:
             free.release()
 
     async with asyncio.TaskGroup() as group:
-        for row in rollouts:
+        for row in rows:
             await free.acquire()
             group.create_task(one(row))
 

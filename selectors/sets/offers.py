@@ -1,6 +1,6 @@
-"""Verified answers from elsewhere, to learn what the policy cannot do alone."""
+"""Answers from elsewhere, to learn what the policy cannot do alone: those that are verified, and
+solutions of the sources that nobody could judge."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,14 @@ from winnow.selectors.sets.signals import (
     assistant,
     frame,
     per_token,
-    tasks,
 )
 from winnow.selectors.sieve import Sieve
-
-SOURCE = "source"  # verifier of a solution that the source is trusted for
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One verified answer. `counted`: its tokens, as whoever drew it counted."""
+    """One answer. `counted`: its tokens, as whoever drew it counted; `extracted`: what the verifier read
+    from a solution."""
 
     text: str
     origin: Offer
@@ -35,6 +33,8 @@ class Demonstration:
     rollout_id: str | None
     verifier: str
     counted: int | None = None
+    verdict: str = "correct"
+    extracted: str | None = None
 
     def tokens(self, spans: TokenSpans | None) -> int | None:
         """Its length, by the policy's own tokenizer where that is known."""
@@ -50,15 +50,19 @@ class Demonstration:
             "demonstration_rollout_id": self.rollout_id,
             "demonstration_tokens": self.tokens(spans),
             "verifier": self.verifier,
+            "verdict": self.verdict,
         }
 
+
+_ORDER = {"correct": 0, "unjudged": 1, "wrong": 2}
 
 Offered = Mapping[str, Sequence[Demonstration]]
 
 
 def offered(signals: Signals, offers: Iterable[Offer], solution: str | None) -> Offered:
-    """By task its demonstrations, in the order of `offers`; from one place those with the highest
-    log-probability per token first, then by name."""
+    """By task its demonstrations, verified ones first, in the order of `offers`; from one place those with
+    the highest log-probability per token first, then by name. Solutions that were judged wrong are
+    among them, at the end."""
     found: dict[str, list[Demonstration]] = defaultdict(list)
     for offer in offers:
         match offer:
@@ -74,28 +78,44 @@ def offered(signals: Signals, offers: Iterable[Offer], solution: str | None) -> 
                 given = _solutions(signals, solution)
         for task, demonstration in given:
             found[task].append(demonstration)
-    return found
+    return {task: sorted(each, key=lambda one: _ORDER[one.verdict]) for task, each in found.items()}
 
 
 def choose_one(
     sieve: Sieve, found: Offered, most: int | None, spans: TokenSpans | None
 ) -> dict[str, Demonstration]:
-    """For each task its first demonstration of at most `most` tokens; tasks without one leave the sieve.
+    """For each task its first demonstration that is not wrong, of at most `most` tokens; tasks without one
+    leave the sieve.
 
     Where tokens cannot be counted, a text fits that has no more bytes of UTF-8 than that: no tokenizer
     of bytes makes more tokens of it.
     """
     ids = sieve.rows["task_id"].to_list()
-    fitting = {task: _fitting(found.get(task, ()), most, spans) for task in ids}
+    wrong = {task: [one for one in found.get(task, ()) if one.verdict == "wrong"] for task in ids}
+    found = {task: [one for one in found.get(task, ()) if one.verdict != "wrong"] for task in ids}
+    fitting = {task: _fitting(found[task], most, spans) for task in ids}
     shortest = {
-        task: min((_length(each, spans) for each in found.get(task, ())), default=None)
+        task: min((_length(each, spans) for each in found[task]), default=None)
         for task in ids
         if fitting[task] is None
     }
     sieve.rows = sieve.rows.with_columns(
-        offers=pl.Series([len(found.get(task, ())) for task in ids], dtype=pl.Int32),
+        offers=pl.Series([len(found[task]) for task in ids], dtype=pl.Int32),
+        refuted=pl.Series([bool(wrong[task]) for task in ids], dtype=pl.Boolean),
+        extracted=pl.Series(
+            [wrong[task][0].extracted if wrong[task] else None for task in ids], dtype=pl.String
+        ),
         fits=pl.Series([fitting[task] is not None for task in ids], dtype=pl.Boolean),
         shortest=pl.Series([shortest.get(task) for task in ids], dtype=pl.Int32),
+    )
+    sieve.require(
+        "demonstration_wrong",
+        (pl.col("offers") > 0) | ~pl.col("refuted"),
+        value=pl.col("extracted"),
+        threshold="not judged wrong",
+        detail=pl.lit(
+            "the source's own solution ends in this, which the task's verifier calls wrong"
+        ),
     )
     sieve.require(
         "no_demonstration",
@@ -152,8 +172,15 @@ def _hinted(signals: Signals) -> Iterable[tuple[str, Demonstration]]:
 
 
 def _solutions(signals: Signals, column: str) -> Iterable[tuple[str, Demonstration]]:
-    """What the source keeps in `column`, where it is text."""
-    for row in tasks(signals).select("task_id", "meta").sort("task_id").to_dicts():
-        text = json.loads(row["meta"]).get(column)
-        if isinstance(text, str) and text.strip():
-            yield row["task_id"], Demonstration(text, "solution", None, None, None, SOURCE)
+    """What the source keeps in `column`, as the task's verifier judged it."""
+    assert signals.solutions is not None
+    for row in (
+        frame(signals.solutions).filter(pl.col("column") == column).sort("task_id").to_dicts()
+    ):
+        yield (
+            row["task_id"],
+            Demonstration(
+                row["solution"], "solution", None, None, None, row["verifier"],
+                verdict=row["verdict"], extracted=row["extracted"],
+            ),
+        )  # fmt: skip

@@ -17,8 +17,9 @@ class Signals:
 
     The optional ones are there where some set asks for them: `recorded`, answers of other policies
     and samplers to the same prompts, with their verdicts (RECORDED); `trees`, `hinted` and `stepwise`, of
-    commands of their own; `completions`, the answers that sources bring, with their trajectories; `token_features`, by path, with `row_id`, `token_logprobs` and
-    `token_entropies`. `token_spans` is the policy's tokenizer, where it is known here.
+    commands of their own; `completions`, the answers that sources bring, with their trajectories;
+    `solutions`, those that sources keep, with their verdicts; `token_features`, by path, with `row_id`,
+    `token_logprobs` and `token_entropies`. `token_spans` is the policy's tokenizer, where it is known here.
     """
 
     prompts: pa.Table
@@ -33,6 +34,7 @@ class Signals:
     hinted: pa.Table | None = None
     stepwise: pa.Table | None = None
     completions: pa.Table | None = None
+    solutions: pa.Table | None = None
     token_features: Mapping[str, pa.Table] = field(default_factory=dict)
     token_spans: TokenSpans | None = None
 

@@ -21,7 +21,7 @@ from winnow.pipeline.contracts import (
     Untold,
 )
 from winnow.pipeline.errors import UsageError, WinnowError
-from winnow.pipeline.images import MARKER, media_type
+from winnow.pipeline.images import media_type, parts
 from winnow.pipeline.names import Message
 from winnow.pipeline.recipe import OpenAIEngine as Config
 
@@ -198,15 +198,17 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     if images is None:
         text: str = message["content"]
         return text
-    first, *texts = message["content"].split(MARKER)
-    parts = [{"type": "text", "text": first}] if first else []
-    for data, text in zip(images.read(), texts, strict=True):
-        body = base64.b64encode(data).decode()
-        url = f"data:{media_type(data)};base64,{body}"
-        parts.append({"type": "image_url", "image_url": {"url": url}})
-        if text.strip("\n"):
-            parts.append({"type": "text", "text": text.removeprefix("\n")})
-    return parts
+    left = iter(images.read())
+    return [
+        _shown(next(left)) if part is None else {"type": "text", "text": part}
+        for part in parts(message["content"])
+    ]
+
+
+def _shown(image: bytes) -> dict[str, Any]:
+    body = base64.b64encode(image).decode()
+    url = f"data:{media_type(image)};base64,{body}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _http_client(base: Any, seconds: float) -> Any:

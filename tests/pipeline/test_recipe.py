@@ -81,6 +81,18 @@ BAD = [
     ("", "engine: {args: {hf_token: hf_abc}}\n", ["engine.args", "HF_TOKEN"]),
     ("", OPENAI.format("http://me:secret@host/v1"), ["engine.base_url", "key_env"]),
     ("", OPENAI.format("http://host/v1?api_key=1"), ["engine.base_url", "key_env"]),
+    ("path: rows.jsonl", "path: http://me:secret@host/r.jsonl", ["r.yaml:6: sources.1.path", "HF_TOKEN"]),
+    ("path: rows.jsonl", "path: https://host/r.jsonl?token=hf_abc", ["sources.1.path", "download"]),
+    ("path: rows.jsonl", 'path: "https://host/r.jsonl#hf_abc"', ["sources.1.path", "fragment"]),
+    ("path: rows.jsonl", "path: s3://me:secret@bucket/r.jsonl", ["sources.1.path", "no user"]),
+    ("path: rows.jsonl", "path: http://me@host/r.jsonl", ["sources.1.path", "no user"]),
+    ("path: rows.jsonl", "path: http://me:secret/1@host/r", ["sources.1.path", "be read"]),
+    ("path: rows.jsonl", "path: zip://a.csv::http://me:secret@host/a.zip", ["sources.1.path"]),
+    (
+        "{type: reasoning_gym, family: gcd, size: 3}",
+        "{type: trajectories, name: t, path: http://me:secret@host/t.jsonl}",
+        ["sources.0.path", "no user"],
+    ),
     ("", OPENAI.format("localhost:8000"), ["engine.base_url", "http://127.0.0.1:8000/v1"]),
     ("  rl:\n", "  README.md: {type: rl}\n", ["README.md", "a file of that name"]),
     ("", "seed: -1\n", ["seed"]),
@@ -109,6 +121,14 @@ def test_a_bad_recipe_says_what_is_wrong(old: str, new: str, parts: list[str]) -
     assert "hf_abc" not in message
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "path", ["https://host:8443/r.jsonl", "hf://datasets/a/b@main/r.jsonl", "a/b?.jsonl", "a#1.csv"]
+)
+def test_addresses_without_a_secret(path: str) -> None:
+    found = recipe.parse(GOOD.replace("path: rows.jsonl", f'path: "{path}"')).sources[1]
+    assert getattr(found, "path", None) == path
 
 
 @pytest.mark.parametrize(

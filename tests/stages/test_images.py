@@ -112,16 +112,24 @@ def test_images_go_all_the_way(tmp_path: Path, stub_server: Any) -> None:
                 assert first_pixels(row["images"]) == [COLOURS["red"], COLOURS["blue"]]
     trl = datasets.load_dataset(str(version.path), "for_trl", split="train")
     single = next(row for row in trl if len(row["images"]) == 1)
-    assert single["prompt"][-1]["content"] == "Which colour?"
+    assert single["prompt"][-1]["content"] == [
+        {"type": "image", "text": None},
+        {"type": "text", "text": "Which colour?"},
+    ]
 
 
 def test_trl_puts_the_images_where_they_belong(tmp_path: Path, stub_server: Any) -> None:
     trl = pytest.importorskip("trl.data_utils", reason="TRL is not installed")
     version = published(context(tmp_path, stub_server.url))
-    for row in datasets.load_dataset(str(version.path), "for_trl", split="train"):
-        made = trl.prepare_multimodal_messages(row["prompt"], row["images"])
+    rows = datasets.load_dataset(str(version.path), "for_trl", split="train")
+    for row in rows:
+        both = [*row["prompt"], *row["completion"]]
+        made = trl.prepare_multimodal_messages(both, row["images"])
         parts = [part for message in made for part in message["content"]]
         assert [part["image"] for part in parts if part["type"] == "image"] == row["images"]
+    named = next(row for row in rows if len(row["images"]) == 2)
+    told = [part["text"] for part in named["prompt"][-1]["content"]]
+    assert told == [None, " and then ", None, ": name them."]
 
 
 def test_an_export_has_the_files(tmp_path: Path, stub_server: Any) -> None:

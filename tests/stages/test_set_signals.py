@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from winnow.cli import main as cli
 from winnow.pipeline import schema, upkeep
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.models import SMOLLM2, resolve_model
+from winnow.pipeline.progress import Silent
 from winnow.pipeline.publish.version import Version, latest
 from winnow.stages import chain, set_signals, tree_parts
 from winnow.stages.base import Context
@@ -85,6 +87,16 @@ def asks(home: Path) -> Callable[[str], Context]:
         return Context.of(home / "weak.yaml", home / "home")
 
     return context
+
+
+class Notes(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def rows(version: Version, name: str) -> list[dict[str, Any]]:
@@ -202,7 +214,39 @@ def test_a_solution_that_the_source_keeps(asks: Callable[[str], Context]) -> Non
     ctx = asks("  hardest: {offers: [solution], solution: worked}\n")
     found = rows(chain.build(ctx).version, "hardest")
     assert min(row["demonstration"][0]["content"] for row in found) == "Twice 2. So 4."
-    assert {row["verifier"] for row in found} == {"source"}
+    assert {(row["verifier"].partition("@")[0], row["verdict"]) for row in found} == {
+        ("math", "correct")
+    }
+
+
+def test_a_solution_is_judged_before_it_is_offered(
+    asks: Callable[[str], Context],
+) -> None:
+    """One that contradicts the reference is no demonstration, and a corrected one is judged anew alone."""
+    told = Notes()
+    ctx = replace(asks("  hardest: {offers: [solution], solution: worked}\n"), progress=told)
+    chain.run(ctx)
+    source = ctx.workspace.home.parent / "sums.jsonl"
+    before = source.read_text()
+    sums = [json.loads(line) for line in before.splitlines()]
+    right = sums[TASKS - 1]["worked"]
+    sums[TASKS - 1]["worked"] = f"I guess. So {2 * TASKS + 58}."
+    try:
+        source.write_text("\n".join(map(json.dumps, sums)))
+        version = chain.run(ctx).version
+        texts = [row["demonstration"][0]["content"] for row in rows(version, "hardest")]
+        assert texts == ["Twice 2. So 4."]
+        rules = {row["rule"]: row for row in version.ledger().to_pylist()}
+        assert rules["demonstration_wrong"]["value"] == str(2 * TASKS + 58)
+        assert "solutions" in version.manifest()["inputs"]
+        judged = [line for line in told.lines if "solutions" in line]
+        assert judged[-1].startswith(f"1 of {TASKS} solutions"), "the others are known already"
+    finally:
+        source.write_text(before)
+    chain.run(ctx)
+    table = ctx.workspace.read("solutions")
+    assert right in table["solution"].to_pylist()
+    assert set(table["verdict"].to_pylist()) == {"correct"}
 
 
 def test_spans_of_tokens_cover_the_text() -> None:

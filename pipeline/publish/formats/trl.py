@@ -5,16 +5,15 @@ reads). `standard` is plain text: a prompt of one message is its text itself, an
 with an empty line, because TRL joins the two as they are; of a prompt of several messages each stands
 under its role, and the last line asks for the assistant's.
 
-TRL shows a row's images before the text of the first message of the user. `<image>` marks at its
-beginning, which say just that, are left out; marks further on stay as words of the text.
+Where rows show images, a message's content is a list of parts, {type: text, text} and {type: image}:
+TRL puts the row's images into the latter, in order.
 """
 
-import re
 from typing import Any
 
 import pyarrow as pa
 
-from winnow.pipeline.images import MARKER
+from winnow.pipeline.images import parts
 from winnow.pipeline.publish.formats.base import Format, Place, Row, View
 from winnow.pipeline.publish.formats.conversations import (
     TOOLS,
@@ -33,7 +32,6 @@ CONSUMER = "TRL"
 STYLES = ("conversational", "standard")
 # What a reward function needs beside the prompt; TRL hands it further columns by their names.
 _REWARD = ("answer", "verifier", "verifier_args")
-_MARKS = re.compile(rf"\A(?:\s*{MARKER})+\n?")
 
 
 def _talks(view: View) -> bool:
@@ -47,25 +45,41 @@ def _with_tools(view: View, fields: list[pa.Field]) -> list[pa.Field]:
 def _both(view: View, prompt: list[Message], answer: Message) -> tuple[Any, Any]:
     """A prompt and its answer in the view's style."""
     if _talks(view):
-        return _shown(prompt, view), [answer]
+        return _asked(prompt, view), _answered([answer], view)
     return plain_prompt(prompt), plain_answer(prompt, answer)
+
+
+_PARTS = pa.list_(pa.struct([pa.field("type", pa.string()), pa.field("text", pa.string())]))
+
+
+def _messages(view: View, name: str, of: str, meaning: str | None = None) -> pa.Field:
+    """The set's column `of` of conversations, under the view's name, in TRL's form."""
+    field = kept(view, of, name, meaning)
+    if not has_images(view.source):
+        return field
+    message = [
+        each.with_type(_PARTS) if each.name == "content" else each for each in field.type.value_type
+    ]
+    return field.with_type(pa.list_(pa.struct(message)))
 
 
 def _text_or_messages(view: View, name: str, of: str, meaning: str) -> pa.Field:
     if _talks(view):
-        return kept(view, of, name, meaning)
+        return _messages(view, name, of, meaning)
     return column(name, pa.string(), meaning)
 
 
 def _language_columns(view: View) -> list[pa.Field]:
     if _talks(view):
-        return _with_tools(view, [kept(view, "messages")])
+        return _with_tools(view, [_messages(view, "messages", "messages")])
     return [column("text", pa.string(), "The conversation as plain text, prompt and answer.")]
 
 
 def _language_rows(row: Row, view: View, place: Place) -> list[Row]:
     if _talks(view):
-        return [{"messages": _shown(row["messages"], view), "tools": row.get("tools")}]
+        *before, answer = row["messages"]
+        messages = [*_asked(before, view), *_answered([answer], view)]
+        return [{"messages": messages, "tools": row.get("tools")}]
     prompt, answer = before_and_answer(row["messages"])
     return [{"text": plain_prompt(prompt) + plain_answer(prompt, answer)}]
 
@@ -79,7 +93,7 @@ def _prompt_columns(view: View) -> list[pa.Field]:
 
 def _prompt_rows(row: Row, view: View, place: Place) -> list[Row]:
     talk = _talks(view)
-    prompt = _shown(row["prompt"], view) if talk else plain_prompt(row["prompt"])
+    prompt = _asked(row["prompt"], view) if talk else plain_prompt(row["prompt"])
     return [{**row, "prompt": prompt}]
 
 
@@ -126,19 +140,32 @@ def _preference_rows(row: Row, view: View, place: Place) -> list[Row]:
 def _pair(row: Row, side: str, view: View) -> tuple[Any, Any]:
     """The prompt and one side's answer. An answer of several messages keeps them in a conversation."""
     if _talks(view):
-        return _shown(row["prompt"], view), row[side]
+        return _asked(row["prompt"], view), _answered(row[side], view)
     before, answer = before_and_answer([*row["prompt"], *row[side]])
     return _both(view, before, answer)
 
 
-def _shown(messages: list[Message], view: View) -> list[Message]:
-    """A conversation without the marks of images where TRL puts the images itself."""
-    at = next((at for at, m in enumerate(messages) if m["role"] == "user"), None)
-    if at is None or not has_images(view.source):
+def _asked(messages: list[Message], view: View) -> list[Message]:
+    """A conversation up to an answer in TRL's form: with content in parts where rows show images."""
+    if not has_images(view.source):
         return messages
-    first = messages[at]
-    text = _MARKS.sub("", first["content"])
-    return [*messages[:at], {**first, "content": text}, *messages[at + 1 :]]
+    return [{**m, "content": m["content"] and _parts(m["content"])} for m in messages]
+
+
+def _answered(messages: list[Message], view: View) -> list[Message]:
+    """The same of an answer, in which `<image>` is a word like any other."""
+    if not has_images(view.source):
+        return messages
+    return [{**m, "content": m["content"] and [_text(m["content"])]} for m in messages]
+
+
+def _parts(text: str) -> list[Message]:
+    image = {"type": "image", "text": None}
+    return [image if part is None else _text(part) for part in parts(text)]
+
+
+def _text(text: str) -> Message:
+    return {"type": "text", "text": text}
 
 
 def _unpaired_columns(view: View) -> list[pa.Field]:

@@ -14,7 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
            "#999933")  # fmt: skip
 ALL = "#B7BDC7"  # everything, behind what was chosen
 INK, FAINT, GRID = "#22262E", "#5C636E", "#E4E6EA"
-KEPT, DROPPED, PENDING = "#009E73", "#D55E00", "#E69F00"
+KEPT, DROPPED, PENDING = "#009E73", "#D55E00", "#56B4E9"  # green, orange, blue
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 

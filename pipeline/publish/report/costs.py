@@ -1,4 +1,4 @@
-"""What the run that published the version spent: seconds, tokens and money per stage, from run.json."""
+"""What the runs that led to the version spent: seconds, tokens and money per stage, from run.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,8 +28,8 @@ def section(signals: Signals) -> Section:
     ]  # fmt: skip
     total = sum(cost.get("seconds", 0.0) for cost in costs.values())
     said = (
-        f"{total:,.0f} seconds in the stages that had something to do; what was up to date took none. "
-        "Cost is in the unit of the recipe's price."
+        f"{total:,.0f} seconds in the stages that had something to do since the version before, over all "
+        "runs; what was up to date took none. Cost is in the unit of the recipe's price."
     )
     blocks: list[Block] = [Note(said), _bars(costs), Rows.filled(head, rows)]
     return Section(TITLE, blocks)

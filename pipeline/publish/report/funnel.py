@@ -58,7 +58,7 @@ def section(signals: Signals) -> Section:
         Note(
             "Left to right, what became of the source rows on their way into each set. A band's height "
             "is a share of the source rows (of a prompt with n answers, each answer is one n-th); the "
-            "labels count rows. Red ends are what a rule dropped, orange ones may still change."
+            "labels count rows. Orange ends are what a rule dropped, blue ones may still change."
         )
     ]
     for each in signals.sets:
@@ -177,7 +177,7 @@ def _by_verdict(signals: Signals, each: PublishedSet) -> dict[str, dict[tuple[st
 def _chart(name: str, flow: Flow) -> Chart:
     sources, targets, shares, said = zip(*flow.links, strict=True)
     grey = {ALL: "rgba(183,189,199,0.45)", KEPT: "rgba(0,158,115,0.35)",
-            DROPPED: "rgba(213,94,0,0.30)", PENDING: "rgba(230,159,0,0.35)"}  # fmt: skip
+            DROPPED: "rgba(213,94,0,0.30)", PENDING: "rgba(86,180,233,0.35)"}  # fmt: skip
     trace = go.Sankey(
         arrangement="snap",
         node={

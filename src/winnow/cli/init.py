@@ -109,27 +109,20 @@ def init(
 
 def _source(file: str, name: str | None, split: str, config: str | None) -> "DatasetSource":
     """The file as a source. Raises UsageError for an address with a secret in it."""
-    from urllib.parse import urlsplit
-
     from pydantic import ValidationError
 
     from winnow.pipeline.errors import UsageError
     from winnow.pipeline.recipe import DatasetSource
 
-    if "://" in file:
-        parts = urlsplit(file)
-        if parts.username or parts.password or parts.query:
-            raise UsageError(
-                "FILE: an address must hold no user, password or query, which would end up in recipes, "
-                "manifests and cards"
-            )
     try:
         return DatasetSource(
             type="dataset", path=file, name=_name(file) if name is None else name, split=split,
             config=config,
         )  # fmt: skip
     except ValidationError as error:
-        raise UsageError(f"--name {name}: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        given = "FILE" if first["loc"] == ("path",) else f"--name {name}"
+        raise UsageError(f"{given}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _name(file: str) -> str:

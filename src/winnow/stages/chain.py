@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from winnow.pipeline.publish.version import Version
 from winnow.pipeline.store.store import locked
-from winnow.stages import training_set
+from winnow.stages import costs, training_set
 from winnow.stages.base import Context, StageResult
 
 Stage = Callable[[Context], StageResult]
@@ -31,11 +31,13 @@ def run(ctx: Context, on_stage: Callable[[StageResult], None] = lambda result: N
         results: list[StageResult] = []
         for name, stage in STAGES.items():
             results.append(stage(ctx))
+            costs.add(ctx, results[-1])
             on_stage(results[-1])
             if name == "prompts":  # what a set lacks that no stage makes shows before the spending
                 training_set.check_searched(ctx)
-        costs = {result.stage: dict(result.cost) for result in results if not result.skipped}
-        published, version = training_set.run(ctx, costs=costs)
+        published, version = training_set.run(ctx, costs=costs.spent(ctx))
+        if not published.skipped:
+            costs.clear(ctx)
         results.append(published)
         on_stage(published)
         return Report(results, version)

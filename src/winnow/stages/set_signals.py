@@ -1,8 +1,8 @@
 """What single sets are chosen from beside a run's own tables: read only where a set asks for it.
 
 Tables of commands of their own (`winnow rest-mcts`, `winnow hint-infer`), the trajectories that sources
-bring, answers of other policies and samplers that the store holds, files of token features, and the
-policy's tokenizer.
+bring, verdicts on their solutions, answers of other policies and samplers that the store holds, files of
+token features, and the policy's tokenizer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from winnow.pipeline.models import ModelFolder, resolve_model
 from winnow.pipeline.recipe import DemonstrationsSet, HardestSet, VLLMEngine
 from winnow.pipeline.row_files import RowFile
 from winnow.pipeline.workspace import content_hash
+from winnow.stages import solutions
 from winnow.stages.base import Context
 from winnow.stages.judges import tasks_of
 from winnow.stages.tree_parts import is_stale
@@ -60,6 +61,9 @@ def gather(ctx: Context) -> Further:
         if table == "recorded":
             signals[table] = recorded(ctx)
             versions[table] = content_hash(signals[table])
+        elif table == "solutions":
+            signals[table] = solutions.judged(ctx)
+            versions[table] = ctx.workspace.data_version(table)
         else:
             signals[table] = ctx.workspace.read(table)
             versions[table] = ctx.workspace.data_version(table)

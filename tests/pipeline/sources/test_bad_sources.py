@@ -2,8 +2,13 @@
 
 import bz2
 import gzip
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,19 @@ def recipe(path: Path | str, **source: Any) -> Recipe:
 
 def read(path: Path | str, **source: Any) -> Ingested:
     return ingest(recipe(path, **source), count_tokens=None, max_prompt_tokens=None)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of a server of the files of `folder`."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def dropped(taken: Ingested) -> dict[str, int]:
@@ -206,14 +224,17 @@ def test_text_arrives_as_it_was_written(tmp_path: Path) -> None:
         ("{tmp}/no/folder/a.csv", "nor a folder"),
         ("{tmp}/*.csv", "path: no file matches"),
         ("{tmp}/empty", "path: "),
+        ("http://127.0.0.1:9/a.jsonl", "path: Unable to find 'http://127.0.0.1:9/a.jsonl'"),
+        ("{server}/*.jsonl", "path: no file matches"),
+        ("nosuch://bucket/a.jsonl", "path: Protocol not known: nosuch"),
         ("nobody/has-this-dataset", "path: Couldn't reach 'nobody/has-this-dataset' on the Hub"),
     ],
 )
 def test_nothing_there(path: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(GOOD)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError) as caught:
-        read(path.format(tmp=tmp_path))
+    with serving(tmp_path / "empty") as server, pytest.raises(UsageError) as caught:
+        read(path.format(tmp=tmp_path, server=server))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

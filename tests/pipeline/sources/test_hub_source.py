@@ -88,16 +88,9 @@ for more in json.load(sys.stdin):
 """
 
 
-def test_hub(hub: str, tmp_path: Path) -> None:
-    asked = [
-        {"path": "org/name"},
-        {"path": "org/name"},
-        {"path": "org/name", "split": "test"},
-        {"path": "org/name", "split": "dev"},
-        {"path": "org/name", "config": "none"},
-        {"path": "org/other"},
-    ]
-    environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "NO_PROXY": "*"}
+def read(endpoint: str, home: Path, asked: list[dict[str, str]]) -> list[Any]:
+    """What another process says of the sources `asked` for."""
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "*"}
     done = subprocess.run(
         [sys.executable, "-c", CODE],
         input=json.dumps(asked),
@@ -108,7 +101,19 @@ def test_hub(hub: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    train, again, test, dev, config, other = map(json.loads, done.stdout.splitlines())
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_hub(hub: str, tmp_path: Path) -> None:
+    asked = [
+        {"path": "org/name"},
+        {"path": "org/name"},
+        {"path": "org/name", "split": "test"},
+        {"path": "org/name", "split": "dev"},
+        {"path": "org/name", "config": "none"},
+        {"path": "org/other"},
+    ]
+    train, again, test, dev, config, other = read(hub, tmp_path, asked)
     (*rows, broken, last), fingerprint = train
     assert rows == [[None, None]] * 3 + [["a", None]]
     assert broken[1].startswith("line 5: not JSON")
@@ -118,3 +123,9 @@ def test_hub(hub: str, tmp_path: Path) -> None:
     assert dev == "source 's': split: no split 'dev'; the source has: train, test"
     assert config.startswith("source 's': config: BuilderConfig 'none' not found")
     assert other.startswith("source 's': path: Dataset 'org/other' doesn't exist")
+
+
+def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
+    (said,) = read("http://127.0.0.1:9", tmp_path, [{"path": "hf://datasets/org/name/a.jsonl"}])
+    assert said.startswith("source 's': path: ")
+    assert "refused" in said

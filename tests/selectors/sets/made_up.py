@@ -106,6 +106,15 @@ def recorded(*rows: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(given, schema=RECORDED)
 
 
+def solutions(*rows: Mapping[str, Any]) -> pa.Table:
+    """Solutions of the column `worked`: `task_id` and what differs from one that was judged right."""
+    usual = {
+        "column": "worked", "solution": "by hand", "verifier": "math@1", "verdict": "correct",
+        "extracted": None, "detail": None,
+    }  # fmt: skip
+    return pa.Table.from_pylist([{**usual, **row} for row in rows], schema=schema.SOLUTIONS)
+
+
 def hinted(*rows: Mapping[str, Any]) -> pa.Table:
     """Hinted answers: `task_id`, `rollout_id` and what differs from one that passed."""
     usual = {

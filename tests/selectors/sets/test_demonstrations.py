@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.selectors.sets.made_up import by_task, hinted, ledger, recorded, signals
+from tests.selectors.sets.made_up import by_task, hinted, ledger, recorded, signals, solutions
 from winnow.pipeline.recipe import DemonstrationsSet, HardestSet
 from winnow.pipeline.recipe_sections.set_base import Form
 from winnow.selectors.sets.demonstrations import demonstrations, hardest, highest
@@ -75,7 +75,7 @@ def test_demonstrations_come_from_the_first_offer_that_has_one() -> None:
             {"task_id": "b", "rollout_id": "b0"},
             {"task_id": "d", "rollout_id": "d0", "kept": False, "hinted_verdict": "wrong"},
         ),
-        meta={"d": {"worked": "by hand"}, "b": {"worked": " "}},
+        solutions=solutions({"task_id": "d"}, {"task_id": "a"}),
     )
     found = by_task(
         hardest(HardestSet(offers=("recorded", "hinted", "solution"), solution="worked"), given_)
@@ -86,8 +86,41 @@ def test_demonstrations_come_from_the_first_offer_that_has_one() -> None:
     assert (found["b"]["demonstration_rollout_id"], found["b"]["demonstration_policy"]) == (
         "b0", "m@1",
     )  # fmt: skip
-    assert found["d"]["verifier"] == "source" and found["d"]["demonstration_policy"] is None
+    assert (found["d"]["verifier"], found["d"]["verdict"]) == ("math@1", "correct")
+    assert found["d"]["demonstration_policy"] is None
     assert found["b"]["demonstration_tokens"] is None, "nobody counted it"
+
+
+def test_a_solution_that_is_wrong_demonstrates_nothing() -> None:
+    given_ = signals(
+        {"a": "ww", "b": "ww", "d": "ww", "e": "ww"},
+        recorded=recorded({"task_id": "b"}, {"task_id": "d"}),
+        solutions=solutions(
+            {"task_id": "a", "verdict": "wrong", "extracted": "60"},
+            {"task_id": "b", "verdict": "wrong", "extracted": "60"},
+            {"task_id": "d", "verdict": "unjudged"},
+            {"task_id": "e", "verdict": "unjudged"},
+            {"task_id": "e", "column": "another"},
+        ),
+    )
+    offers = ("solution", "recorded")
+    for found in (
+        hardest(HardestSet(offers=offers, solution="worked"), given_),
+        demonstrations(
+            DemonstrationsSet(offers=offers, solution="worked", share=(0.0, 1.0)),
+            signals({"a": "ww"}, solutions=given_.solutions, recorded=given_.recorded),
+        ),
+    ):
+        entry = next(r for r in found.ledger.to_pylist() if r["row_id"] == "a")
+        assert (entry["decision"], entry["rule"]) == ("dropped", "demonstration_wrong")
+        assert entry["value"] == "60"
+    rows = by_task(hardest(HardestSet(offers=offers, solution="worked"), given_))
+    shown = {task: (row["demonstration_from"], row["verdict"]) for task, row in rows.items()}
+    assert shown == {
+        "b": ("recorded", "correct"),
+        "d": ("recorded", "correct"),  # what is verified goes before what nobody could judge
+        "e": ("solution", "unjudged"),
+    }
 
 
 def test_a_demonstration_must_fit() -> None:
@@ -108,14 +141,16 @@ def test_a_demonstration_must_fit() -> None:
 
 
 def test_bytes_stand_in_where_nothing_counts_tokens_and_the_tokenizer_where_it_is_known() -> None:
-    config = HardestSet(offers=("solution",), solution="s", max_demonstration_tokens=6)
-    meta = {"a": {"s": "ääää"}, "b": {"s": "aaaaaa"}}
-    found = hardest(config, signals({"a": "w", "b": "w"}, meta=meta))
+    config = HardestSet(offers=("solution",), solution="worked", max_demonstration_tokens=6)
+    kept = solutions({"task_id": "a", "solution": "ääää"}, {"task_id": "b", "solution": "aaaaaa"})
+    found = hardest(config, signals({"a": "w", "b": "w"}, solutions=kept))
     assert ledger(found) == {
         "a": ("dropped", "demonstration_too_long"),  # 8 bytes
         "b": ("kept", "selected"),
     }
-    given_ = signals({"a": "w", "b": "w"}, meta=meta, token_spans=lambda text: [(0, len(text))])
+    given_ = signals(
+        {"a": "w", "b": "w"}, solutions=kept, token_spans=lambda text: [(0, len(text))]
+    )
     rows = by_task(hardest(config, given_))
     assert {task: row["demonstration_tokens"] for task, row in rows.items()} == {"a": 1, "b": 1}
 

@@ -25,7 +25,14 @@
   const hovers = all.map((at) =>
     [wrapped(points.text[at]), literal(short(points.sources[points.source[at]])) + `, cluster ${points.cluster[at]}, ${rate(at)}`,
       ...fates(at).map((fate) => literal(short(fate)))].join("<br>"));
-  const haystack = all.map((at) => `${points.text[at]}\n${points.id[at]}\n${points.sources[points.source[at]]}`.toLowerCase());
+  const haystack = all.map((at) => `${points.text[at]}\n${points.sources[points.source[at]]}`.toLowerCase());
+  // A test of one word of a search. A number is no part of a longer one; an id is told by its beginning.
+  const ID = 6;
+  const tester = (word) => {
+    const whole = /^\d+$/.test(word) ? new RegExp(`(?<!\\d)${word}(?!\\d)`) : null;
+    return (at) => (whole ? whole.test(haystack[at]) : haystack[at].includes(word)) ||
+      (word.length >= ID && points.id[at].toLowerCase().startsWith(word));
+  };
 
   // Not scattergl: it makes functions from text, which this page forbids itself, and needs WebGL.
   const trace = (name, of, marker) => ({
@@ -159,19 +166,23 @@
         element("p", `This page has no room for the whole row. \`winnow why ${points.id[at]}\` tells it.`, "faint"));
     }
     panel.replaceChildren(...parts);
+    panel.focus({ preventScroll: true });
+    panel.parentElement.scrollTop = 0; // the row stands below a list that is never as high as the panel
+    const top = panel.getBoundingClientRect().top;
+    if (top < 0 || top > 0.9 * innerHeight) panel.scrollIntoView();
     draw();
   };
 
   const find = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    matches = words.length ? all.filter((at) => words.every((word) => haystack[at].includes(word))) : null;
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean).map(tester);
+    matches = words.length ? all.filter((at) => words.every((fits) => fits(at))) : null;
     told.textContent = matches ? `${number(matches.length)} of ${number(all.length)} points` : "";
     list.hidden = !matches || !matches.length;
     list.replaceChildren(...(matches || []).slice(0, MATCHES).map((at) => {
       const item = element("li");
       const button = element("button", points.text[at].length > 110 ? points.text[at].slice(0, 109) + "…" : points.text[at] || points.id[at]);
       button.type = "button";
-      button.addEventListener("click", () => { show(at); panel.focus(); });
+      button.addEventListener("click", () => show(at));
       item.append(button);
       return item;
     }));
