@@ -121,7 +121,9 @@ def formats() -> str:
         (
             "`formats:` in a recipe publishes views of its sets beside them (Parquet); "
             "`winnow export VERSION --format NAME --output DIR` writes the consumer's own files. "
-            "Columns that say where a row comes from stand in each, unless `provenance: false`."
+            "Columns that say where a row comes from stand in each row, or, where the consumer takes "
+            "no column of another's (`openai_chat`), row for row in a file beside, such as "
+            "`train.provenance.parquet`; with `provenance: false` they are left out."
         ),
     ]
     for name, found in FORMATS.items():

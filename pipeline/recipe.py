@@ -25,7 +25,7 @@ from winnow.pipeline import contracts
 from winnow.pipeline.errors import UsageError
 from winnow.pipeline.publish.set_schemas import columns_of
 from winnow.pipeline.publish.views import ViewRequest
-from winnow.pipeline.recipe_errors import duplicates, explain
+from winnow.pipeline.recipe_errors import duplicates, explain, locate
 from winnow.pipeline.recipe_sections import own_answers
 from winnow.pipeline.recipe_sections.cleaning import Cleaning
 from winnow.pipeline.recipe_sections.engines import (
@@ -82,6 +82,7 @@ from winnow.pipeline.recipe_sections.stopping import (
     UntilKCorrectStop,
 )
 from winnow.pipeline.recipe_sections.trajectory_set import TrajectoriesSet
+from winnow.pipeline.verify import VERIFIERS, unknown_verifier, verifier_names
 from winnow.pipeline.verify.audit import AuditConfig
 
 __all__ = [
@@ -125,7 +126,15 @@ __all__ = [
 
 # What stands beside the sets in a version's folder.
 RESERVED = frozenset(
-    ("manifest.json", "readme.md", "run.json", "sha256sums", "ledger.parquet", "card")
+    (
+        "manifest.json",
+        "recipe.yaml",
+        "readme.md",
+        "run.json",
+        "sha256sums",
+        "ledger.parquet",
+        "card",
+    )
 )
 
 
@@ -367,9 +376,17 @@ def parse(text: str, origin: str = "<recipe>") -> Recipe:
     for key, line in duplicates(node):
         raise UsageError(f"{origin}:{line}: {key}: stands twice")
     try:
-        return Recipe.model_validate(data)
+        found = Recipe.model_validate(data)
     except ValidationError as error:
         raise UsageError(explain(error, origin, node, Recipe, _TYPED)) from None
+    # Not a rule of the model: a recipe from a version's manifest may name what is not installed here.
+    for at, source in enumerate(found.sources):
+        verifier = getattr(source, "verifier", None)
+        if verifier is not None and verifier not in VERIFIERS and verifier not in verifier_names():
+            key, line = locate(["sources", at, "verifier"], node)
+            said = unknown_verifier(verifier, verifier_names())
+            raise UsageError(f"{origin}:{line}: {key}: {said}")
+    return found
 
 
 def dump(part: BaseModel) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is wrong with a recipe, in one line: file, line, key, and what would be right."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 import yaml
@@ -24,8 +24,10 @@ def explain(
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     # Inside a tagged union pydantic puts the tag into the location; the file has no such key.
     path, line = _locate(list(first["loc"]), node, missing=first["type"] == "missing")
-    key = ".".join(path) or "recipe"
     message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        path, line, message = _named_inside(message, node) or (path, line, message)
+    key = ".".join(path) or "recipe"
     if first["type"] == "extra_forbidden":
         message = "unknown key" + _suggestion(path, _keys_at(first["loc"][:-1], root, typed))
     elif first["type"] == "missing":
@@ -41,8 +43,23 @@ def explain(
     return f"{origin}:{line}: {key}: {message}{more}"
 
 
+def _named_inside(message: str, node: yaml.Node | None) -> tuple[list[str], int, str] | None:
+    """(keys, line, rest) of what the recipe as a whole says of one of its sections with a name,
+    `formats.NAME: ...`; None for other messages."""
+    place, colon, said = message.partition(": ")
+    keys = place.split(".", 1)  # names can hold dots
+    path, line = _locate(keys, node, missing=False)
+    return (path, line, said) if colon and len(path) == 2 else None
+
+
+def locate(loc: Sequence[int | str], node: yaml.Node | None) -> tuple[str, int]:
+    """The key at `loc` in words, and its line, from 1."""
+    path, line = _locate(loc, node, missing=False)
+    return ".".join(path), line
+
+
 def _locate(
-    loc: list[int | str], node: yaml.Node | None, *, missing: bool
+    loc: Sequence[int | str], node: yaml.Node | None, *, missing: bool
 ) -> tuple[list[str], int]:
     """The keys of `loc` that stand in the file, and the line of the deepest one, from 1. `missing`: the
     last one is a key that should."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.pipeline.errors import UsageError
+from winnow.pipeline.parquet_batches import batches
 
 BATCH = 8_192  # rows
 
@@ -88,7 +89,7 @@ class RowFile:
         start = 0
         if self.is_parquet:
             with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+                for batch in batches(file, BATCH, columns):
                     yield Batch(start, batch)
                     start += batch.num_rows
             return

@@ -1,16 +1,17 @@
 """Files of agents' trajectories: how they are told from other conversations, and their first recipe."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from winnow.pipeline.first_contact.look import Look
+from winnow.pipeline.first_contact.look import READ, Look
 from winnow.pipeline.first_contact.recipe_text import comment, head, key_lines, next_steps, scalar
 from winnow.pipeline.first_contact.sizes import clusters
 from winnow.pipeline.names import prompt_id
 from winnow.pipeline.publish.formats.adp_marks import final_reward, marks
 from winnow.pipeline.publish.formats.adp_schema import ApiAction, CodeAction, Trajectory
+from winnow.pipeline.sources.hf_dataset import HFDataset
 from winnow.pipeline.sources.rows import Drop
 from winnow.pipeline.sources.trajectories import taken_apart, trajectory_of
 
@@ -21,7 +22,7 @@ _LEAST = 4  # trajectories of a prompt that are taken, at least
 @dataclass(frozen=True)
 class Agents:
     """What the trajectories of a sample say: how many there are, their final rewards, how many have marks
-    of their own, the most of one prompt."""
+    of their own, and the most of one prompt among all rows that were read."""
 
     rows: int
     rewards: Sequence[float]
@@ -37,12 +38,11 @@ def agents(look: Look) -> Agents | None:
     if not calls or len(found) < _MOST * len(look.rows):
         return None
     rewards = [final_reward(each) for each in found]
-    prompts = Counter(name for each in found if (name := _prompt(each)) is not None)
     return Agents(
         rows=len(found),
         rewards=[reward for reward in rewards if reward is not None],
         marked=sum(bool(marks(each)) for each in found),
-        per_prompt=max(prompts.values(), default=0),
+        per_prompt=_per_prompt(look, found),
     )
 
 
@@ -73,8 +73,8 @@ def render(look: Look, found: Agents, name: str, recipe: str) -> str:
         "engine: {type: source}",
         "",
         "sampling:",
-        *comment(f"Trajectories of one prompt that are taken; the sample has at most {found.per_prompt:,}.",
-                 2),
+        *comment("Trajectories of one prompt that are taken; of the rows that were read, at most "
+                 f"{found.per_prompt:,} have the same.", 2),
         f"  n: {n}",
         "",
         f"clusters: {{k: {clusters(look)}}} # the square root of half the rows",
@@ -108,6 +108,16 @@ def _rewards(found: Agents) -> list[str]:
         ),
         f"    min_reward: {scalar(best)}",
     ]  # fmt: skip
+
+
+def _per_prompt(look: Look, sample: Sequence[Trajectory]) -> int:
+    """The most trajectories of one prompt: a sample of many prompts hardly holds one twice."""
+    every: Iterable[Trajectory] = sample
+    if len(look.rows) < look.n_rows - look.unreadable:
+        rows = HFDataset(look.config, whole=True).rows(READ)
+        every = (each for row in rows if (each := _trajectory(row.values)) is not None)
+    prompts = Counter(name for each in every if (name := _prompt(each)) is not None)
+    return max(prompts.values(), default=0)
 
 
 def _trajectory(row: Mapping[str, Any]) -> Trajectory | None:

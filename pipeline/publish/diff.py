@@ -6,6 +6,7 @@ it out is the reason, with the value and the threshold.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,23 @@ class Reason:
     detail: str | None
 
 
+class Unseen(StrEnum):
+    """Why the ledger of the other version says nothing of a row: its task is not there."""
+
+    NEW = "its task is new in B"
+    GONE = "its task is gone in B"
+
+
+Why = tuple[str, str] | Unseen | None
+
+
+def told(why: Why) -> str:
+    """A key of `Changes.why` in words."""
+    if isinstance(why, tuple):
+        return "/".join(why)
+    return "no recorded reason" if why is None else str(why)
+
+
 @dataclass(frozen=True)
 class RowChange:
     """One row: its split before and after (None: not there), and which columns differ."""
@@ -52,20 +70,20 @@ class RowChange:
     before: str | None
     after: str | None
     columns: tuple[str, ...]
-    reason: Reason | None
+    reason: Reason | Unseen | None
 
 
 @dataclass(frozen=True)
 class Changes:
     """`count` rows, the first of them in order of their ids, and how many each rule explains.
 
-    The key of `why` is (stage, rule), and None for rows that the ledger says nothing about, such as
-    rows that only one of the versions ever saw.
+    The key of `why` is (stage, rule); for rows that the ledger says nothing about, an `Unseen` where the
+    other version does not have their task, else None.
     """
 
     count: int = 0
     rows: tuple[RowChange, ...] = ()
-    why: Mapping[tuple[str, str] | None, int] = field(default_factory=dict)
+    why: Mapping[Why, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,9 +187,9 @@ def _diff_set(
             f"WHERE {' OR '.join([moved, *differs])}",
         }
         explained = {
-            "added": _explain(db, hits["added"], name, "b", right, before, limit, absent=True),
-            "removed": _explain(db, hits["removed"], name, "a", left, after, limit, absent=True),
-            "changed": _explain(db, hits["changed"], name, "b", right, after, limit, absent=False),
+            "added": _explain(db, hits["added"], name, "b", right, before, limit, Unseen.NEW),
+            "removed": _explain(db, hits["removed"], name, "a", left, after, limit, Unseen.GONE),
+            "changed": _explain(db, hits["changed"], name, "b", right, after, limit),
         }
         retyped = changes(_types(left), _types(right))
         return SetDiff(name, rows[0], rows[1], columns=retyped, **explained)
@@ -189,13 +207,13 @@ def _explain(
     columns: Mapping[str, pa.Field],
     version: Version,
     limit: int | None,
-    *,
-    absent: bool,
+    unseen: Unseen | None = None,
 ) -> Changes:
     """The rows that the query `hits` gives, each with what the ledger of `version` says of it.
 
-    For a row that is `absent` there, that is a decision against it, of the set itself before those
-    of earlier stages; otherwise it is the set's own decision. `side` is the view that has the row.
+    For rows that are not there, that is a decision against them, of the set itself before those of
+    earlier stages, or `unseen` where their tasks are not there either; for rows that are there (`unseen`
+    is None) it is the set's own decision. `side` is the view that has the rows.
     """
     db.execute(
         "CREATE OR REPLACE TEMP TABLE hits (id VARCHAR, before VARCHAR, after VARCHAR, "
@@ -210,20 +228,28 @@ def _explain(
     )
     own = f"stage = {_text(f'{TRAINING_SET}/{name}')}"
     other = f"NOT starts_with(stage, '{TRAINING_SET}/')"
-    wanted = f"decision <> 'kept' AND ({own} OR {other})" if absent else own
+    wanted = f"decision <> 'kept' AND ({own} OR {other})" if unseen else own
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE why AS "
         f"SELECT id, {_REASON} FROM ({keys}) AS keys JOIN ledger ON row_id = key WHERE {wanted} "
         f"QUALIFY row_number() OVER "
         f"(PARTITION BY id ORDER BY {own} DESC, place, stage, decision, rule) = 1"
     )
+    seen = "true"
+    if unseen and "task_id" in columns:
+        seen = f"id IN (SELECT id FROM {side} WHERE task_id IN (SELECT row_id FROM ledger))"
+    joined = f"(SELECT *, stage IS NOT NULL OR {seen} AS seen FROM hits LEFT JOIN why USING (id))"
     counts = db.execute(
-        "SELECT stage, rule, count(*) FROM hits LEFT JOIN why USING (id) GROUP BY ALL ORDER BY ALL"
+        f"SELECT seen, stage, rule, count(*) FROM {joined} GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     rows = db.execute(
-        f"SELECT id, before, after, columns, {_REASON} FROM hits LEFT JOIN why USING (id) "
+        f"SELECT id, before, after, columns, seen, {_REASON} FROM {joined} "
         f"ORDER BY id {'' if limit is None else f'LIMIT {int(limit)}'}"
     ).fetchall()
+
+    def nothing(seen: bool) -> Unseen | None:
+        return None if seen else unseen
+
     return Changes(
         sum(number for *_, number in counts),
         tuple(
@@ -232,11 +258,14 @@ def _explain(
                 was,
                 now,
                 tuple(column for column in differing if column),
-                Reason(*reason) if reason[0] is not None else None,
+                Reason(*reason) if reason[0] is not None else nothing(seen),
             )
-            for row, was, now, differing, *reason in rows
+            for row, was, now, differing, seen, *reason in rows
         ),
-        {(stage, rule) if stage is not None else None: number for stage, rule, number in counts},
+        {
+            (stage, rule) if stage is not None else nothing(seen): number
+            for seen, stage, rule, number in counts
+        },
     )
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from winnow.pipeline.errors import UsageError, WinnowError
+from winnow.pipeline.parquet_batches import batches
 from winnow.pipeline.publish.formats.base import View, convert, json_record, view_of
 from winnow.pipeline.publish.formats.images import IMAGES, save_images
 from winnow.pipeline.publish.formats.registry import FORMATS, fitting, get_format, the_set
@@ -98,7 +99,7 @@ def choose(
     schemas = {name: _schema(version, name) for name in version.rows}
     if set_name is not None and set_name not in schemas:
         raise UsageError(f"{version.ref}: has no set {set_name!r}; its sets: {', '.join(schemas)}")
-    name = set_name or the_set(wanted, schemas)
+    name = set_name or the_set(wanted, schemas, "--set")
     try:
         return view_of(wanted, schemas[name], style=style, provenance=provenance), name
     except UsageError as error:
@@ -155,7 +156,7 @@ def _write(view: View, source: Path, split: str, target: Path) -> int:
         data = stack.enter_context(_JsonFile(target))
         extra = stack.enter_context(_JsonFile(beside)) if view.beside is not None else None
         file = stack.enter_context(pq.ParquetFile(source))
-        for rows, origins in convert(view, file.iter_batches(group_rows(view.source)), split):
+        for rows, origins in convert(view, batches(file, group_rows(view.source)), split):
             for row in rows.to_pylist():
                 data.write(_record(view, row, target.parent))
             if extra is not None and origins is not None:

@@ -31,6 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from winnow.pipeline.names import digest
 from winnow.pipeline.publish import pictures
@@ -105,6 +106,17 @@ def dumps(manifest: Mapping[str, Any]) -> bytes:
     text = json.dumps(manifest, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     # A lone surrogate has no UTF-8 form; its backslash form is also JSON's escape for it.
     return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def recipe_text(manifest: Mapping[str, Any]) -> str:
+    """The recipe as YAML that `winnow run` takes."""
+    return yaml.safe_dump(manifest["recipe"], sort_keys=False, allow_unicode=True)
+
+
+def recipe_file(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of recipe.yaml: the recipe, and winnow's version on the first line."""
+    version = json.dumps(manifest["code_version"])[1:-1]  # on one line, whatever it is
+    return f"# winnow {version}\n{recipe_text(manifest)}".encode()
 
 
 def seeds(recipe: Mapping[str, Any]) -> dict[str, int]:

@@ -4,6 +4,7 @@
                                <view>/train.parquet ...     sets in other formats (`views`)
                                ledger.parquet      every decision, for `winnow diff` and `why`
                                manifest.json       what the version was made from
+                               recipe.yaml         the same recipe, for `winnow run`
                                README.md           the dataset card
                                card/*.png          the pictures that it shows
                                SHA256SUMS          hashes of all the above (`sha256sum -c`)
@@ -33,6 +34,7 @@ from winnow.pipeline.names import digest
 from winnow.pipeline.publish.parquet import sha256
 
 MANIFEST = "manifest.json"
+RECIPE = "recipe.yaml"
 CARD = "README.md"
 PICTURES = "card"  # folder of the card's pictures
 RUN = "run.json"

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.pipeline.parquet_batches import batches
 from winnow.pipeline.publish.formats.base import View, convert, view_of
 from winnow.pipeline.publish.formats.registry import get_format
 from winnow.pipeline.publish.parquet import GroupWriter, WrittenFile, group_rows, link_file, sync
@@ -96,7 +97,7 @@ def write_rows(
         origins = None
         if view.beside is not None:
             origins = stack.enter_context(GroupWriter(beside, view.beside))
-        for part, origin in convert(view, file.iter_batches(group_rows(view.source)), split):
+        for part, origin in convert(view, batches(file, group_rows(view.source)), split):
             rows.add(pa.Table.from_batches([part]))
             if origins is not None and origin is not None:
                 origins.add(pa.Table.from_batches([origin]))

@@ -26,6 +26,7 @@ from winnow.pipeline.publish.version import (
     LEDGER_FILE,
     MANIFEST,
     PICTURES,
+    RECIPE,
     RUN,
     SUMS,
     TEMPORARY,
@@ -40,7 +41,7 @@ from winnow.pipeline.schema import LEDGER
 
 SPLITS = ("train", "holdout")
 _SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RESERVED = {name.lower() for name in (MANIFEST, CARD, PICTURES, RUN, SUMS, LEDGER_FILE)}
+_RESERVED = {name.lower() for name in (MANIFEST, RECIPE, CARD, PICTURES, RUN, SUMS, LEDGER_FILE)}
 
 Card = Callable[[Mapping[str, Any], Mapping[str, pa.Schema]], str]
 
@@ -121,8 +122,10 @@ def publish(
         facts = {"pictures": sorted(pictures or {}), "decisions": manifests.decisions(ledger)}
         text = manifests.dumps({**manifest, **facts, "sets": entries, "views": shown})
         sums[MANIFEST] = _write(folder / MANIFEST, text)
-        # The card sees what a reader of the manifest sees, so no order of a mapping leaks into it.
-        sums[CARD] = _write(folder / CARD, card(json.loads(text), schemas).encode())
+        # Recipe and card see what a reader of the manifest sees, so no order of a mapping leaks into them.
+        seen = json.loads(text)
+        sums[RECIPE] = _write(folder / RECIPE, manifests.recipe_file(seen))
+        sums[CARD] = _write(folder / CARD, card(seen, schemas).encode())
         lines = "".join(f"{each}  {name}\n" for name, each in sorted(sums.items()))
         _write(folder / SUMS, lines.encode())
 

@@ -13,7 +13,8 @@ Preference = Literal["longest_prompt", "longest_answer", "source"]
 
 class Dedup(Part):
     """Duplicates among the prompts of all sources. Prompts that differ by a number are none: they
-    share a template, of which `per_template` keeps so many (null: all).
+    share a template, of which `per_template` keeps so many (null: all). Prompts that show images are
+    compared with those that show the same ones: one text may ask of any number of pictures.
 
     `prefer` says who survives; the first criterion counts most. `source`: the order of `sources`.
     """

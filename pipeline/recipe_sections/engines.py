@@ -38,9 +38,7 @@ class OpenAIEngine(Part):
     @field_validator("base_url")
     @classmethod
     def _no_credentials(cls, value: str) -> str:
-        without_credentials(
-            value, "put the key into the environment variable that `key_env` names"
-        )
+        without_credentials(value, "put the key into the environment variable that `key_env` names")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address such as http://127.0.0.1:8000/v1")

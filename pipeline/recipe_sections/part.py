@@ -22,7 +22,8 @@ def without_credentials(address: str, instead: str) -> str:
     """An address, which goes into manifests and cards; ValueError, which says what to do `instead` and
     repeats nothing of it, where it holds a user, a password, a query or a fragment. A path, or the id
     of a dataset, is none."""
-    for each in address.split("::"):  # `zip://rows.jsonl::https://host/rows.zip`, as fsspec has them
+    # fsspec chains them: `zip://rows.jsonl::https://host/rows.zip`.
+    for each in address.split("::"):
         if "://" not in each:
             continue
         try:

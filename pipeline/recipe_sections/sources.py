@@ -16,7 +16,7 @@ from winnow.pipeline.recipe_sections.part import (
 def _place(path: str) -> str:
     return without_credentials(
         path,
-        "download the file and name it here, or give the secret in the environment (HF_TOKEN for the "
+        "download the file and name it here, or give the token in the environment (HF_TOKEN for the "
         "hub)",
     )
 

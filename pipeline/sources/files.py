@@ -20,6 +20,8 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.pipeline.parquet_batches import batches
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -205,7 +207,7 @@ def _parquet(path: str, name: str, wanted: Collection[str] | None) -> Iterator[R
         names = file.schema_arrow.names
         # With a column missing, the reader must see them all to say what there is.
         columns = list(wanted) if wanted is not None and set(wanted) <= set(names) else None
-        for batch in file.iter_batches(batch_size=1024, columns=columns):
+        for batch in batches(file, 1024, columns):
             yield from table_rows(batch)
 
 

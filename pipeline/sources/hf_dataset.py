@@ -113,7 +113,9 @@ class HFDataset:
             module = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", None: "text"}
             name = module.get(files.kind(_file_name(config.path)), "json")
             builder = self._builder(name, data_files={"train": config.path})
-            if not any((builder.config.data_files or {}).values()):  # `datasets` would stumble later
+            if not any(
+                (builder.config.data_files or {}).values()
+            ):  # `datasets` would stumble later
                 self._fail("path", f"no file matches {config.path!r}")
         else:
             builder = self._builder(config.path, config.config, revision=config.revision)

@@ -19,7 +19,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from winnow.pipeline.arguments import Arguments, BadArguments, NoArguments
 from winnow.pipeline.clean.templates import template_id
 from winnow.pipeline.contracts import SourceRow
 from winnow.pipeline.errors import UsageError
@@ -46,9 +45,10 @@ from winnow.pipeline.sources import (
 )
 from winnow.pipeline.sources.brought import Brought
 from winnow.pipeline.sources.growing import Growing
+from winnow.pipeline.sources.row_arguments import RowArguments, check_shared
 from winnow.pipeline.sources.row_images import RowImage
 from winnow.pipeline.sources.rows import Drop
-from winnow.pipeline.verify import VERIFIERS, get_verifier, needs_answer
+from winnow.pipeline.verify import VERIFIERS, needs_answer, unknown_verifier
 
 STAGE = "prompts"
 
@@ -82,19 +82,15 @@ def check_sources(recipe: Recipe, known_verifiers: Collection[str]) -> None:
         mapping = _mapping(config)
         name, verifier = config.name, mapping.verifier
         if verifier not in known_verifiers:
-            close = difflib.get_close_matches(verifier, known_verifiers, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(sorted(known_verifiers))
-            raise UsageError(
-                f"source {name!r}: verifier: no verifier {verifier!r}; {hint}known: {known}"
-            )
+            said = unknown_verifier(verifier, known_verifiers)
+            raise UsageError(f"source {name!r}: verifier: {said}")
         if verifier in VERIFIERS and needs_answer(verifier) and mapping.columns.answer is None:
             raise UsageError(
                 f"source {name!r}: {mapping.within}answer: the verifier {verifier} compares with a "
                 "reference; name the column that holds it"
             )
         if mapping.same_args:
-            _check_arguments(name, verifier, mapping.verifier_args)
+            check_shared(name, verifier, mapping.verifier_args)
         check(config)
 
 
@@ -114,8 +110,8 @@ def ingest(
     there are `limit` rows: a first look shows every source. `keep_images` is called with the pictures
     of every prompt that is kept, which names them only.
 
-    Raises UsageError when a source cannot be opened or a column of the recipe is in none of its
-    rows.
+    Raises UsageError when a source cannot be opened, a column of the recipe is in none of its rows, or
+    its verifier takes no row's arguments, for one reason.
     """
     taken = _Taken(recipe, count_tokens, max_prompt_tokens, keep_images)
     for config, source_rows in _deal(recipe.sources, limit):
@@ -155,6 +151,7 @@ class _Mapping:
     own_answers: bool = False  # and its answer
     trajectories: bool = False  # every row is a trajectory, which is prompt and answer
     folder: Path | None = None  # that paths of pictures start from
+    args: RowArguments | None = None  # where rows bring arguments of their own
 
     @property
     def needs_answer(self) -> bool:
@@ -163,8 +160,7 @@ class _Mapping:
     @property
     def same_args(self) -> bool:
         """Whether every row has the arguments that the recipe gives, and no others."""
-        columns = self.columns
-        return not (self.own_args or columns.verifier_args or columns.arguments)
+        return not self.own_args and self.args is None
 
     @property
     def within(self) -> str:
@@ -204,6 +200,7 @@ def _mapping(config: SourceConfig, *, own_answers: bool = False) -> _Mapping:
         columns = Columns(prompt=name, completion=name, answer=config.answer)
     else:
         columns = config.columns
+    brings = columns.verifier_args is not None or columns.arguments
     return _Mapping(
         columns,
         config.verifier,
@@ -212,6 +209,7 @@ def _mapping(config: SourceConfig, *, own_answers: bool = False) -> _Mapping:
         own_answers=own_answers,
         trajectories=isinstance(config, TrajectoriesSource),
         folder=local_folder(config),
+        args=RowArguments(config.name, config.verifier, columns) if brings else None,
     )
 
 
@@ -243,6 +241,8 @@ class _Taken:
             self._row(config.name, mapping, row)
         if absent and seen:
             _no_column(config.name, next(iter(absent)), list(seen))
+        if mapping.args is not None:
+            mapping.args.end()
 
     def _row(self, source: str, mapping: _Mapping, row: SourceRow) -> None:
         position = f"{source}[{row.index}]"
@@ -316,6 +316,9 @@ class _Taken:
             args = values["verifier_args"]
         else:
             args = rows.arguments(values, columns, mapping.verifier_args)
+        written = canonical_json(args)
+        if mapping.args is not None:
+            mapping.args.check(written)
         if mapping.own_answers and own is None and columns.completion is not None:
             own = Brought(brought.completion(values.get(columns.completion), columns.completion))
         prompt = prompt_id(messages, named)
@@ -326,7 +329,7 @@ class _Taken:
             "images": named or None,
             "answer": answer,
             "verifier": mapping.verifier,
-            "verifier_args": canonical_json(args),
+            "verifier_args": written,
             "source": source,
             "source_index": row.index,
             "licence": mapping.licence,
@@ -346,19 +349,6 @@ class _Taken:
             raise Drop("unrenderable", " ".join(str(error).split())[:200]) from None
         if self._max is not None and count > self._max:
             raise Drop("too_long", "tokens", value=str(count), threshold=str(self._max))
-
-
-def _check_arguments(source: str, verifier: str, args: Mapping[str, Any]) -> None:
-    """Raises UsageError where the verifier does not take `args`, before anything is sampled."""
-    if verifier not in VERIFIERS:
-        return  # another package's verifier checks its own
-    model: type[Arguments] = getattr(get_verifier(verifier), "Arguments", NoArguments)
-    try:
-        model.read(args)
-    except BadArguments as error:
-        raise UsageError(
-            f"source {source!r}: verifier_args.{error} (`winnow verifiers {verifier}` documents them)"
-        ) from None
 
 
 def _text(value: int | None) -> str | None:

@@ -11,7 +11,7 @@ The rows come from strangers: any value can stand under any key, and none stops 
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from winnow.pipeline.clean.normalise import is_blank
 from winnow.pipeline.contracts import SourceRow
@@ -37,6 +37,7 @@ from winnow.pipeline.publish.formats.adp_schema import (
     DEEPEST,
     Action,
     MessageAction,
+    Observation,
     TextObservation,
     Trajectory,
     build,
@@ -52,6 +53,10 @@ WHOLE = "trajectory"  # column of a source row
 _MARKS = (MASK, ORIGIN, BRANCH)
 _OWN = frozenset(("id", "messages", "tools", "reward", *_MARKS))  # of a conversation
 _LONGEST = 500  # characters of a reason
+_KEYS = {
+    get_args(model.model_fields["class_"].annotation)[0]: frozenset(model.model_fields)
+    for model in (*get_args(Action), *get_args(Observation))
+}
 
 
 class Trajectories:
@@ -99,7 +104,7 @@ def trajectory_of(row: Mapping[str, Any]) -> Trajectory:
         raise ValueError(
             f"no trajectory: it has none of content, content_json and messages, but {keys}"
         )
-    return _checked(dict(row))
+    return _checked(_of_protocol(row))
 
 
 def taken_apart(trajectory: Trajectory) -> tuple[list[dict[str, str]], Brought]:
@@ -139,6 +144,21 @@ def _answer(trajectory: Trajectory) -> str:
         if not isinstance(each, MessageAction):
             return json.dumps(as_call(each), ensure_ascii=False)
     raise Drop("missing_completion", "the agent says nothing and calls nothing")
+
+
+def _of_protocol(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol's own object. In a table each item has the keys of all classes, and those of other
+    classes than its own are null: they go. Nulls inside `kwargs` stay, as they can be meant."""
+    found, content = dict(row), row["content"]
+    if isinstance(content, list):
+        found["content"] = [_own_keys(item) if isinstance(item, dict) else item for item in content]
+    return found
+
+
+def _own_keys(item: dict[str, Any]) -> dict[str, Any]:
+    kind = item.get("class_")
+    own = _KEYS.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    return {key: value for key, value in item.items() if value is not None or key in own}
 
 
 def _of_view(row: Mapping[str, Any]) -> Any:

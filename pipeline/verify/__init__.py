@@ -10,7 +10,8 @@ judge, so heavy imports belong inside `verify`. Where they take long, a method `
 when a worker starts, so that no row's time limit pays for them.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -58,6 +59,13 @@ def get_verifier(name: str) -> Verifier:
         known = ", ".join(verifier_names())
         raise UsageError(f"verifier {name!r} is not known; known here: {known}")
     return _load(next(iter(points)))
+
+
+def unknown_verifier(name: str, known: Collection[str]) -> str:
+    """That there is no verifier `name`, with the one that was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"no verifier {name!r}; {hint}known: {', '.join(sorted(known))}"
 
 
 def verifier_label(name: str, args: Mapping[str, Any] | None = None) -> str:

@@ -118,7 +118,7 @@ def test_run_ends_with_table_path_and_two_lines_that_load_it(user: User) -> None
     done = user.at_home("run", str(user.recipe))
     assert done.code == 0
     assert "up to date" in done.out
-    for part in ("rows in", "13", "1 missing_answer", "sampled", "48", "judged", "one_sided"):
+    for part in ("rows in", "13", "1 missing_answer", "answers", "48", "judged", "one_sided"):
         assert part in done.out
     lines = [line for line in done.out.splitlines() if line.startswith(("from ", "sft ="))]
     assert len(lines) == 2
@@ -425,6 +425,44 @@ def test_a_set_that_the_recipe_lacks(user: User) -> None:
     done = user.at_home("build", str(user.recipe), "--split", "sftt")
     assert done.code == 2
     assert done.err.startswith("error: --split sftt: the recipe has no such set")
+
+
+def test_a_recipe_that_has_not_run_is_not_built(user: User) -> None:
+    elsewhere = str(user.home.parent / "elsewhere")
+    done = user.types("build", str(user.recipe), "--home", elsewhere)
+    assert done.code == 2
+    assert f"sums: has not run yet in {elsewhere} (there is no table of prompts)" in done.err
+    Workspace(user.home, "sums").table_path("clusters").unlink()
+    done = user.at_home("build", str(user.recipe))
+    assert "has not run to its end yet" in done.err and "no table of clusters" in done.err
+
+
+def test_keys_of_one_type_and_the_examples_in_its_help(user: User) -> None:
+    every, one = user.types("keys", "sets").out, user.types("keys", "sets.rl").out
+    assert "sets (type: rl)" in one and "sets (type: sft)" not in one
+    assert "sets (type: rl)" in every and "sets (type: sft)" in every
+    assert user.types("keys", "sets.none").code == 2
+    lines = [line.strip(" │\n") for line in user.types("keys", "--help").out.splitlines()]
+    assert "winnow keys sampling.stop" in lines
+
+
+def test_what_a_recipe_says_is_shown_as_text(user: User) -> None:
+    """In the plan, the tables of a run, its notes and errors: no terminal sequence, and no markup."""
+    hostile = '"[red]x\\e[31m[/]"'
+    text = user.recipe.read_text().replace("policy: teacher", f"policy: {hostile}")
+    recipe = user.recipe.with_name("[red]a[bold].yaml")
+    recipe.write_text(text)
+    checked = user.at_home("check", str(recipe))
+    assert checked.code == 0, checked.err
+    assert "[red]x\\x1b[31m[/]" in checked.out
+    assert recipe.name in checked.out.replace("\n", "")
+    ran = user.at_home("run", str(recipe))
+    assert ran.code == 0, ran.err
+    recipe.write_text(text.replace("type: replay", "type: '[red]'"))
+    wrong = user.at_home("run", str(recipe))
+    assert recipe.name in wrong.err
+    for done in (checked, ran, wrong):
+        assert "\x1b" not in done.out + done.err
 
 
 def test_a_broken_recipe_names_file_line_and_key(user: User) -> None:

@@ -69,4 +69,7 @@ def test_a_diff_as_a_page(tmp_path: Path, types: Types) -> None:
     assert (code, out) == (0, f"{path}\n")
     text = path.read_text()
     assert "4 rows came, the first 1" in text and "2 rows went, the first 1" in text
-    assert "came: 4" in types(*words)[1]
+    new, gone = "its task is new in B", "its task is gone in B"
+    said = types(*words)[1]
+    assert f"  came: 4\n    4: {new}\n    rl-000005 {new}\n" in said
+    assert f"  went: 2\n    2: {gone}\n    rl-000000 {gone}\n" in said

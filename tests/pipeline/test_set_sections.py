@@ -58,7 +58,7 @@ def test_a_set_says_what_it_reads_beside_the_run_s_own_tables() -> None:
     sets = recipe.parse(TEXT).sets
     read = {name: sorted(each.reads) for name, each in sets.items() if each.reads}
     assert read == {
-        "curriculum": ["recorded"], "hardest": ["recorded"], "step_values": ["stepwise"],
+        "curriculum": ["recorded"], "hardest": ["recorded", "solutions"], "step_values": ["stepwise"],
     }  # fmt: skip
     assert sets["sft"].token_features_read == ("f.parquet", ("token_logprobs", "token_entropies"))
 

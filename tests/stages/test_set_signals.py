@@ -230,6 +230,7 @@ def test_a_solution_is_judged_before_it_is_offered(
     before = source.read_text()
     sums = [json.loads(line) for line in before.splitlines()]
     right = sums[TASKS - 1]["worked"]
+    sums[0]["worked"] = " "  # no solution
     sums[TASKS - 1]["worked"] = f"I guess. So {2 * TASKS + 58}."
     try:
         source.write_text("\n".join(map(json.dumps, sums)))
@@ -240,13 +241,57 @@ def test_a_solution_is_judged_before_it_is_offered(
         assert rules["demonstration_wrong"]["value"] == str(2 * TASKS + 58)
         assert "solutions" in version.manifest()["inputs"]
         judged = [line for line in told.lines if "solutions" in line]
-        assert judged[-1].startswith(f"1 of {TASKS} solutions"), "the others are known already"
+        assert judged[-1].startswith(f"1 of {TASKS - 1} solutions"), "the others are known already"
     finally:
         source.write_text(before)
     chain.run(ctx)
     table = ctx.workspace.read("solutions")
     assert right in table["solution"].to_pylist()
     assert set(table["verdict"].to_pylist()) == {"correct"}
+
+
+def test_an_empty_set_says_why(
+    home: Path, asks: Callable[[str], Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks("  fait: {}\n  sft: {uds: false, pass_rate: [0.97, 0.98]}\n  rl: {}\n")
+    winnow("build", str(home / "weak.yaml"), "--home", str(home / "home"))
+    said = capsys.readouterr().out
+    version = latest(home / "home" / "weak")
+    assert version is not None
+    for name in ("fait", "sft"):
+        assert version.rows[name] == {"train": 0}
+        [line] = [each for each in said.splitlines() if each.startswith(f"{name} is empty")]
+        dropped = {
+            row["rule"]: row["rows"]
+            for row in version.manifest()["decisions"]
+            if row["stage"] == f"training_set/{name}"
+        }
+        assert dropped
+        assert [
+            f"{rows} {rule}" for rule, rows in dropped.items() if f"{rows} {rule}" not in line
+        ] == []
+        assert line.endswith("`datasets` opens no empty split")
+    assert '"rl", split="train")' in said.splitlines()[-1], "what is shown can be opened"
+    assert "rl is empty" not in said
+
+
+def test_answers_of_another_machine_are_in_its_table(
+    home: Path, asks: Callable[[str], Context], tmp_path: Path
+) -> None:
+    """As docs/scaling-out.md says: the table of its run, imported elsewhere, gives the same rows."""
+    ctx = asks("  rl: {}\n")
+    here = chain.build(ctx).version
+    table = ctx.workspace.table_path("rollouts")
+    winnow("import-rollouts", str(table), "--policy", "weak", "--home", str(tmp_path))
+    there = chain.run(Context.of(home / "weak.yaml", tmp_path)).version
+    assert rows(there, "rl") == rows(here, "rl")
+    assert rows(there, "rl")[0]["pass_rate"] is not None
+
+
+def test_what_was_installed_is_no_part_of_a_version(asks: Callable[[str], Context]) -> None:
+    version = chain.build(asks("  rl: {}\n")).version
+    assert version.run()["installed"]["torch"]
+    assert "transformers" not in json.dumps(version.manifest())
 
 
 def test_spans_of_tokens_cover_the_text() -> None:

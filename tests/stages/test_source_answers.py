@@ -2,12 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from winnow.cli import main as cli
+from winnow.pipeline.progress import Silent
 from winnow.pipeline.publish.version import resolve
 from winnow.pipeline.workspace import open_store
 from winnow.stages import chain
@@ -133,9 +135,33 @@ def test_a_changed_row_is_another_answer_and_the_others_stay(tmp_path: Path) -> 
 
 
 def test_n_takes_the_first(tmp_path: Path) -> None:
-    ctx = write(tmp_path, n=1)
-    chain.run(ctx)
+    """And the run, its counts and `winnow check` say how many are left out."""
+    told = Told()
+    ctx = replace(write(tmp_path, n=1), progress=told)
+    said = "1 answer of 1 prompt is beyond sampling.n = 1 and left out"
+    assert ("beyond sampling.n", said) in plan(ctx).lines()
+    assert chain.run(ctx).stage("rollouts").counts["beyond_n"] == 1
+    assert said in told.notes
     assert "The answer is 3." not in published(ctx)
+    assert chain.run(ctx).stage("rollouts").counts["beyond_n"] == 1, "also where nothing is made"
+
+
+def test_where_n_takes_all_nothing_is_said(tmp_path: Path) -> None:
+    told = Told()
+    ctx = replace(write(tmp_path, n=2), progress=told)
+    assert not any("beyond" in name for name, _ in plan(ctx).lines())
+    assert chain.run(ctx).stage("rollouts").counts["beyond_n"] == 0
+    assert not any("beyond" in note for note in told.notes)
+
+
+class Told(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def test_the_graph_runs_in_dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

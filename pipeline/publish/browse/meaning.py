@@ -18,10 +18,10 @@ from winnow.pipeline.errors import WinnowError
 from winnow.pipeline.features import stored
 from winnow.pipeline.features.embedding import PROMPT_FORM, prompt_text
 from winnow.pipeline.publish.browse.catalogue import Catalogue
-from winnow.pipeline.publish.browse.database import Database, marks, quoted
+from winnow.pipeline.publish.browse.database import Database, quoted
 from winnow.pipeline.publish.browse.parts import Part
 from winnow.pipeline.publish.browse.rows import prompt_messages
-from winnow.pipeline.publish.browse.words import Hit
+from winnow.pipeline.publish.browse.words import Hit, by_prompt
 from winnow.pipeline.workspace import open_store
 
 State = Literal["asleep", "working", "ready", "unavailable"]
@@ -85,20 +85,16 @@ class Meaning:
 
     def search(
         self, vector: Sequence[float], parts: Collection[int], limit: int, offset: int
-    ) -> tuple[list[Hit], int]:
-        """Rows by the cosine of their prompt's vector with `vector` (unit length), and how many have
-        one."""
-        if len(vector) != self._width or not parts:
-            return [], 0
-        found = self._db.rows(
-            f"SELECT part, id, score, count(*) OVER () AS total FROM "
-            f"(SELECT prompt_id, array_inner_product(vector, ?::FLOAT[{self._width}]) AS score "
-            f"FROM vectors) JOIN documents USING (prompt_id) WHERE part IN ({marks(list(parts))}) "
-            f"ORDER BY score DESC, document LIMIT {int(limit)} OFFSET {int(offset)}",
-            [list(vector), *parts],
+    ) -> tuple[list[Hit], int, int]:
+        """Rows by the cosine of their prompt's vector with `vector` (unit length), as `by_prompt` has
+        them."""
+        if len(vector) != self._width:
+            return [], 0, 0
+        scored = (
+            f"SELECT document, array_inner_product(vector, ?::FLOAT[{self._width}]) AS score "
+            "FROM vectors JOIN documents USING (prompt_id)"
         )
-        hits = [Hit(row["part"], row["id"], row["score"]) for row in found]
-        return hits, found[0]["total"] if found else 0
+        return by_prompt(self._db, scored, [list(vector)], parts, limit, offset)
 
     def _load(self) -> None:
         try:

@@ -20,8 +20,9 @@ _PATIENCE = 1.0  # seconds that a page waits for an index that is being built
 
 @dataclass(frozen=True)
 class Found:
-    """`total` rows fit, of which `hits` are on this page. `marked` are texts to mark in them, `note`
-    says what people should know, and `working` whether another look soon will show more."""
+    """`total` hits fit, of which `hits` are on this page; `rows` counts rows, where a hit stands for all
+    those of a prompt. `marked` are texts to mark in them, `note` says what people should know, and
+    `working` whether another look soon will show more."""
 
     hits: list[Hit]
     total: int
@@ -29,6 +30,7 @@ class Found:
     marked: list[str]
     note: str = ""
     working: bool = False
+    rows: int | None = None
 
     @property
     def last(self) -> int:
@@ -60,8 +62,8 @@ class Search:
     def _by_words(self, text: str, parts: Collection[int], number: int) -> Found:
         words = self._words
         if words.ready.wait(0 if words.problem else _PATIENCE):
-            hits, total = words.search(text, parts, PAGE, PAGE * (number - 1))
-            return Found(hits, total, number, words.tokens(text))
+            hits, total, rows = words.search(text, parts, PAGE, PAGE * (number - 1))
+            return Found(hits, total, number, words.marked(text), rows=rows)
         plain = self._by_text(text, parts, number)
         if words.problem:
             return Found(plain.hits, plain.total, number, plain.marked,
@@ -90,8 +92,8 @@ class Search:
         return self._nearest(vector, parts, number)
 
     def _nearest(self, vector: list[float], parts: Collection[int], number: int) -> Found:
-        hits, total = self._meaning.search(vector, parts, PAGE, PAGE * (number - 1))
-        return Found(hits, total, number, [], self._meaning.note)
+        hits, total, rows = self._meaning.search(vector, parts, PAGE, PAGE * (number - 1))
+        return Found(hits, total, number, [], self._meaning.note, rows=rows)
 
     def _awake(self) -> bool:
         self._meaning.wake()

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from winnow.pipeline import schema
 from winnow.pipeline.names import digest
@@ -20,6 +19,8 @@ from winnow.pipeline.publish.card.header import header
 from winnow.pipeline.publish.card.limits import has_rates, limits
 from winnow.pipeline.publish.card.making import bibliography, licence, making
 from winnow.pipeline.publish.markdown import fenced, inline, table
+from winnow.pipeline.publish.version import RECIPE
+from winnow.pipeline.publish.views import BESIDE
 from winnow.pipeline.recipe_sections.sets import SET_TYPES
 
 _BAR = 30
@@ -61,7 +62,7 @@ def render(manifest: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> str
         *bibliography(manifest),
         "## How to make it again",
         _again(manifest),
-        fenced(yaml.safe_dump(manifest["recipe"], sort_keys=False, allow_unicode=True), "yaml"),
+        fenced(manifests.recipe_text(manifest), "yaml"),
     ]
     body = "\n\n".join(part for part in parts if part)
     return f"{header(manifest, kinds, configs(manifest))}\n{body}\n"
@@ -151,10 +152,18 @@ def _views_table(manifest: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     if not rows:
         return []
+    beside = [
+        inline(f"{name}/{split}.{BESIDE}.parquet")
+        for name, entry in _views(manifest)
+        for split, facts in sorted(entry["splits"].items(), key=_train_first)
+        if BESIDE in facts
+    ]
     return [
         "The same rows in the formats of trainers:",
         table(("View", "Of set", "Format", "Split", "Rows", "Bytes"), rows),
-    ]
+        *([f"Where each row comes from stands in a file beside, row for row: {', '.join(beside)}."]
+          if beside else []),
+    ]  # fmt: skip
 
 
 def _meaning(kind: str) -> str:
@@ -171,7 +180,7 @@ def _load(manifest: Mapping[str, Any]) -> list[str]:
         if entry["splits"].get(split, {}).get("rows")
     ]
     if not filled:
-        return []
+        return ["## How to load it", *_empty(manifest)]
     name, split = filled[0]
     return [
         "## How to load it",
@@ -181,7 +190,24 @@ def _load(manifest: Mapping[str, Any]) -> list[str]:
             f'rows = load_dataset("path/to/this/folder", "{name}", split="{split}")',
             "python",
         ),
+        *_empty(manifest),
     ]
+
+
+def _empty(manifest: Mapping[str, Any]) -> list[str]:
+    """The sets, views and splits without rows, which `datasets` refuses to open."""
+    found = []
+    for name, entry in (*_set_items(manifest), *_views(manifest)):
+        splits = sorted(entry["splits"].items(), key=_train_first)
+        empty = [split for split, facts in splits if not facts["rows"]]
+        if len(empty) == len(splits):
+            found.append(inline(name))
+        else:
+            found += [f"{inline(name)} ({split})" for split in empty]
+    if not found:
+        return []
+    verb = "has" if len(found) == 1 else "have"
+    return [f"{', '.join(found)} {verb} no rows, and `datasets` opens no split without rows."]
 
 
 def _decontamination(manifest: Mapping[str, Any]) -> list[str]:
@@ -225,8 +251,8 @@ def _clusters(manifest: Mapping[str, Any]) -> list[str]:
 
 def _again(manifest: Mapping[str, Any]) -> str:
     return (
-        f"`winnow run recipe.yaml` (winnow {inline(manifest['code_version'])}) with the recipe "
-        "below. The same stored answers give the same files, byte for byte, with the versions of the "
+        f"`winnow run path/to/this/folder/{RECIPE}` (winnow {inline(manifest['code_version'])}): the file "
+        "holds the recipe below; paths in it are as they were where it ran. The same stored answers give the same files, byte for byte, with the versions of the "
         "libraries above; answers that are drawn anew can differ."
     )
 

@@ -19,6 +19,7 @@ def limits(manifest: Mapping[str, Any]) -> list[str]:
     """One sentence or two per limit, as markdown text on one line each."""
     parts = (
         _unverified,
+        _demonstrated,
         _unmasked,
         _answers,
         _rates,
@@ -49,6 +50,16 @@ def _unverified(manifest: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _demonstrated(manifest: Mapping[str, Any]) -> Iterator[str]:
+    for name, entry in sorted(manifest["sets"].items()):
+        if "solution" in entry["settings"].get("offers", ()):
+            yield (
+                f"Demonstrations in the set {inline(name)} can be solutions that the source keeps: those "
+                "that the verifier calls wrong are left out, those that it could not judge are not; the "
+                "column `verdict` calls them unjudged."
+            )
+
+
 def _unmasked(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Views of trajectories in formats that have no place for the mask."""
     sets, views = manifest["sets"], manifest.get("views", {})
@@ -74,10 +85,13 @@ def _answers(manifest: Mapping[str, Any]) -> Iterator[str]:
             f"at the length limit{at} and were not judged: tasks that need long answers look "
             "easier, or are missing."
         )
-    if unjudged:
+    if unjudged and unjudged == verdicts:
+        yield "No answer was judged: every verdict is open."
+    elif unjudged:
+        cut = ", those on answers that were cut off included" if truncated else ""
         yield (
-            f"{_share(unjudged, verdicts)} of the verdicts ({unjudged:,} of {verdicts:,}) are open, those "
-            "on answers that were cut off included; pass rates leave them out."
+            f"{_share(unjudged, verdicts)} of the verdicts ({unjudged:,} of {verdicts:,}) are open{cut}; "
+            "pass rates leave them out."
         )
 
 
@@ -92,10 +106,11 @@ def _rates(manifest: Mapping[str, Any]) -> Iterator[str]:
         )
     if unsampled := facts.get("unsampled", 0):
         yield f"{unsampled:,} of {facts.get('tasks', 0):,} tasks were not sampled and are in no set."
-    yield (
-        "A verdict is on what the verifier looks at, mostly the final answer: an answer that is right "
-        "for wrong reasons counts as right."
-    )
+    if has_rates(manifest):
+        yield (
+            "A verdict is on what the verifier looks at, mostly the final answer: an answer that is right "
+            "for wrong reasons counts as right."
+        )
 
 
 def _references(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -135,8 +150,7 @@ def _prompts(manifest: Mapping[str, Any]) -> Iterator[str]:
         names = inline(", ".join(told))
         yield (
             f"Languages: {names}, told by py3langid from a sample of {sample:,} prompts "
-            f"({untold:,} of which have too few words to tell, or are in doubt). Others are not "
-            "covered."
+            f"({untold:,} of them with too few words to tell, or in doubt). Others are not covered."
         )
     elif sample:
         yield f"The language of none of {sample:,} prompts could be told from its words."

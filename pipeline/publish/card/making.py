@@ -136,8 +136,8 @@ def _inherited(manifest: Mapping[str, Any]) -> Iterator[str]:
     if found.asks == UNKNOWN:
         silent = [s["name"] for s in sources if asks_for(s["licence"]) == UNKNOWN]
         yield (
-            f"**The licence of the whole is unknown**: {inline(', '.join(silent)) or 'no source'} "
-            "states none, and none was guessed."
+            f"**The licence of the whole is unknown**: {inline(_listed(silent)) if silent else 'no source'} "
+            f"{'state' if len(silent) > 1 else 'states'} none, and none was guessed."
         )
         stated = inherit(s["licence"] for s in sources if asks_for(s["licence"]) != UNKNOWN)
         if stated.binding:
@@ -151,7 +151,8 @@ def _inherited(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"Rows under {inline(', '.join(found.also))} ask for share-alike as well."
     if found.asks.startswith("no derivatives"):
         yield "It does not allow to share adapted material: ask its owner before you publish this."
+    views = " (views do not have it)" if manifest.get("views") else ""
     yield (
-        "The column `licence` holds each row's own, where the recipe keeps provenance. The models that "
-        "wrote text here may bind its use by terms of their own, which are not recorded."
+        f"The column `licence` of each set holds each row's own{views}. The models that wrote text here "
+        "may bind its use by terms of their own, which are not recorded."
     )

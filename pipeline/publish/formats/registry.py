@@ -67,13 +67,15 @@ def fitting(format: Format, sets: Mapping[str, pa.Schema]) -> list[str]:
     return [name for name, at in ranks.items() if at == min(ranks.values())]
 
 
-def the_set(format: Format, sets: Mapping[str, pa.Schema]) -> str:
-    """The one set that `format` reads best; UsageError, which says what there is, otherwise."""
+def the_set(format: Format, sets: Mapping[str, pa.Schema], said_by: str = "set") -> str:
+    """The one set that `format` reads best; UsageError, which says what there is, otherwise. `said_by`
+    is what names a set where this is called: a key, or an option.
+    """
     found = fitting(format, sets)
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{format.name}: reads {' and '.join(found)}; say which as `set`")
+        raise UsageError(f"{format.name}: reads {' and '.join(found)}; say which as `{said_by}`")
     reasons = {name: unfit(format, schema) or "" for name, schema in sets.items()}
     beyond = [f"{name} {why}" for name, why in reasons.items() if not why.startswith("lacks")]
     if beyond:  # they have the columns

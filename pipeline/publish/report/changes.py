@@ -8,13 +8,21 @@ import plotly.graph_objects as go
 import pyarrow.dataset as ds
 
 from winnow.pipeline.page import visible
-from winnow.pipeline.publish.diff import Changes, Diff, KeyChange, RowChange, SetDiff
+from winnow.pipeline.publish.diff import (
+    Changes,
+    Diff,
+    KeyChange,
+    RowChange,
+    SetDiff,
+    Unseen,
+    Why,
+    told,
+)
 from winnow.pipeline.publish.report.blocks import Block, Chart, Fold, Note, Rows, Section
 from winnow.pipeline.publish.report.charts import DROPPED, KEPT, PENDING, figure, names_axis
 from winnow.pipeline.publish.version import Version
 
 LONG = 900  # characters of a cell
-_NO_REASON = "no recorded reason"
 _KINDS = (("came", "added", KEPT), ("went", "removed", DROPPED), ("changed", "changed", PENDING))
 Row = Mapping[str, Any]
 
@@ -52,10 +60,10 @@ def _set(found: Diff, each: SetDiff) -> Section:
 
 def _reasons(each: SetDiff) -> Chart:
     """Rows that came, went and changed, by the rule that the ledger names."""
-    names: dict[tuple[str, str] | None, None] = {}
+    names: dict[Why, None] = {}
     for _, kind, _ in _KINDS:
         names |= dict.fromkeys(getattr(each, kind).why)
-    rules = sorted(names, key=lambda rule: rule or ("", ""), reverse=True)
+    rules = sorted(names, key=lambda why: (isinstance(why, tuple), told(why)), reverse=True)
     traces = []
     for title, kind, colour in _KINDS:
         changes: Changes = getattr(each, kind)
@@ -73,7 +81,7 @@ def _reasons(each: SetDiff) -> Chart:
                     hoverinfo="skip",
                 )
             )
-    labels = ["/".join(rule) if rule else _NO_REASON for rule in rules]
+    labels = [told(rule) for rule in rules]
     plot = figure(
         traces,
         height=110 + 20 * max(len(rules), 1) * max(len(traces), 1),
@@ -84,7 +92,7 @@ def _reasons(each: SetDiff) -> Chart:
     )
     said = (
         "Came: the rule that had kept the row out before. Went: the rule that keeps it out now. "
-        "Changed: what the set now says of it."
+        "Changed: what the set now says of it. B is the version after."
     )
     return Chart(plot, said, "Why")
 
@@ -106,7 +114,9 @@ def _row_title(row: RowChange) -> str:
     said = row.id
     if row.before and row.after and row.before != row.after:
         said += f", {row.before} to {row.after}"
-    if row.reason:
+    if isinstance(row.reason, Unseen):
+        said += f": {row.reason}"
+    elif row.reason:
         r = row.reason
         said += f": {r.decision} by {r.rule}" + (f", {_short(r.value)}" if r.value else "")
         said += f" (asked for: {_short(r.threshold)})" if r.threshold else ""

@@ -142,5 +142,7 @@ def _heat_caption(sources: int, clusters: int) -> str:
         for there, most, what in ((sources, SOURCES, "sources"), (clusters, CLUSTERS, "clusters"))
         if there > most
     ]
-    said = "Mean pass rate of a source's prompts in each cluster; a gap: nothing judged, or no prompt."
+    said = (
+        "Mean pass rate of a source's prompts in each cluster; a gap: nothing judged, or no prompt."
+    )
     return f"{said} Shown: {' and '.join(parts)}." if parts else said

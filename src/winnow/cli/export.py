@@ -90,6 +90,6 @@ def formats() -> None:
     console().print(table)
     typer.echo(
         "In a version's own configs (`formats:` in the recipe) every format is Parquet. Columns of "
-        "policy, template, sampler and verifier, and the row's name, come with each, unless "
-        "`provenance: false`."
+        "policy, template, sampler and verifier, and the row's name, come with each, in openai_chat in a file "
+        "beside, unless `provenance: false`."
     )

@@ -108,12 +108,14 @@ def _print_diff(found: "Diff") -> None:
 
 
 def _print_changes(title: str, changes: "Changes") -> None:
+    from winnow.pipeline.publish.diff import Reason, told
+
     typer.echo(f"  {title}: {changes.count}")
-    for reason, count in changes.why.items():
-        typer.echo(f"    {count} by {'/'.join(reason) if reason else 'no recorded reason'}")
+    for why, count in changes.why.items():
+        typer.echo(f"    {count}{' by' if isinstance(why, tuple) else ':'} {told(why)}")
     for row in changes.rows:
-        said = ""
-        if row.reason:
+        said = str(row.reason or "")
+        if isinstance(row.reason, Reason):
             r = row.reason
             said = f"{r.decision} by {r.rule}" + (f": {short(r.value, 40)}" if r.value else "")
             said += f" (asked: {r.threshold})" if r.threshold else ""

@@ -14,13 +14,20 @@ def register(app: typer.Typer) -> None:
 def keys(
     section: Annotated[
         str | None,
-        typer.Argument(help="A section, such as sampling or sampling.stop.", show_default=False),
+        typer.Argument(
+            help="A section, such as sampling or sampling.stop, or one of its types: sets.sft.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """List the sections of a recipe, or document the keys of one.
 
-    winnow keys
-    winnow keys sampling.stop
+    Where sections of several types can stand, the name of a type after that of the section chooses
+    one of them.
+
+        winnow keys
+        winnow keys sampling.stop
+        winnow keys sets.sft
     """
     from rich.table import Table
 
@@ -36,7 +43,7 @@ def keys(
         typer.echo("winnow keys SECTION documents one (recipe: the top level).")
         return
     wanted = "" if section == "recipe" else section
-    found = [each for each in known if each.place == wanted]
+    found = [each for each in known if wanted in (each.place, f"{each.place}.{each.type}")]
     if not found:
         places = ", ".join(dict.fromkeys(each.place or "recipe" for each in known))
         raise UsageError(f"{section}: a recipe has no such section; it has: {places}")

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from winnow.cli.common import plain
 from winnow.pipeline.progress import Step, figure
 
 
@@ -26,14 +27,14 @@ class TerminalProgress:
         self._bars: Any = None
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<12}"),
+                TextColumn("{task.description:<12}", markup=False),
                 BarColumn(bar_width=28),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}"),
+                TextColumn("{task.fields[unit]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 console=self._console,
             )
         self._tasks: dict[str, Any] = {}
@@ -55,7 +56,7 @@ class TerminalProgress:
             self._bars.stop()
 
     def note(self, text: str) -> None:
-        self._console.print(f"· {text}", style="dim", soft_wrap=True)
+        self._console.print(f"· {plain(text)}", style="dim", soft_wrap=True)
 
     def step(self, step: Step) -> None:
         figures = "  ".join(figure(name, value) for name, value in step.numbers.items())

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from winnow.pipeline.publish.version import Version
 
 
+_LINES = 6  # that show how to load something, at most
+
+
 def register(app: typer.Typer) -> None:
     app.command()(push)
 
@@ -74,9 +77,23 @@ def _print(version: "Version", done: "Pushed") -> None:
     parts = {**version.rows, **version.views}
     filled = [(name, split) for name, splits in sorted(parts.items())
               for split, rows in sorted(splits.items(), reverse=True) if rows]  # fmt: skip
-    if filled:
-        typer.echo("\nfrom datasets import load_dataset\n")
-    for name, split in filled:
+    if not filled:
+        return
+    typer.echo("\nfrom datasets import load_dataset\n")
+    shown = filled
+    if len(filled) > _LINES:  # one split each of the first names
+        firsts: dict[str, str] = {}
+        for name, split in filled:
+            firsts.setdefault(name, split)
+        shown = list(firsts.items())[:3]
+    for name, split in shown:
         typer.echo(
             f'load_dataset("{done.repo}", "{name}", split="{split}", revision="{done.commit}")'
         )
+    more: dict[str, list[str]] = {}
+    for name, split in filled:
+        if (name, split) not in shown:
+            more.setdefault(name, []).append(split)
+    if more:
+        rest = "; ".join(f"{name} {', '.join(splits)}" for name, splits in more.items())
+        typer.echo(f"and {len(filled) - len(shown)} more the same way: {rest}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.cli.common import DEFAULT_HOME, Home, Limit, RecipePath, console
+from winnow.cli.common import DEFAULT_HOME, Home, Limit, RecipePath, console, plain
 
 if TYPE_CHECKING:
     from winnow.pipeline.publish.version import Version
@@ -60,14 +60,14 @@ def check(recipe: RecipePath, home: Home = DEFAULT_HOME, limit: Limit = None) ->
 
     found = plan(Context.of(recipe, home, limit))
     out = console()
-    table = Table("", "", title=f"Plan of {recipe}", show_header=False, title_justify="left")
+    table = Table("", "", title=plain(f"Plan of {recipe}"), show_header=False, title_justify="left")
     for name, value in found.lines():
-        table.add_row(name, value)
+        table.add_row(plain(name), plain(value))
     out.print(table)
     if found.drops:
         drops = Table("dropped at ingestion", "rows", title_justify="left")
         for rule, count in found.drops.items():
-            drops.add_row(rule, str(count))
+            drops.add_row(plain(rule), str(count))
         out.print(drops)
     typer.echo("The recipe is valid.")
 
@@ -79,15 +79,17 @@ def summary(report: "Report") -> None:
     out = console()
     table = Table("stage", "rows", "kept", "dropped, by reason", "time", title_justify="left")
     for row in _rows(report):
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     out.print(table)
     version = report.version
+    for line in _empty(version):
+        typer.echo(plain(line))
     name, split = _largest(version)
     typer.echo(f"version {version.ref}")
-    typer.echo(str(_shown(version.path)))
+    typer.echo(plain(_shown(version.path)))
     typer.echo()
     typer.echo("from datasets import load_dataset")
-    typer.echo(f'{name} = load_dataset("{_shown(version.path)}", "{name}", split="{split}")')
+    typer.echo(plain(f'{name} = load_dataset("{_shown(version.path)}", "{name}", split="{split}")'))
 
 
 def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:
@@ -100,6 +102,8 @@ def _rows(report: "Report") -> list[tuple[str, str, str, str, str]]:
                      drops.get("prompts", ""), _time(by["prompts"])))  # fmt: skip
         counts, cost = by["rollouts"].counts, by["rollouts"].cost
         fates = f"{counts['truncated']} truncated, {counts['errors']} errors"
+        if beyond := counts.get("beyond_n"):
+            fates += f", {beyond} beyond sampling.n"
         rate = "".join(
             f", {cost[name]:{form}} {what}"
             for name, form, what in (
@@ -161,10 +165,30 @@ def _time(result: "StageResult") -> str:
     return "up to date" if result.skipped else f"{result.cost.get('seconds', 0.0):.1f} s"
 
 
+def _empty(version: "Version") -> list[str]:
+    """A line for each set, and each split, without rows: who loads them would be told nothing useful."""
+    why = _drops(version)
+    found = []
+    for name, splits in sorted(version.rows.items()):
+        empty = sorted((split for split, rows in splits.items() if not rows), reverse=True)
+        if len(empty) == len(splits):
+            reason = why.get(f"training_set/{name}", "nothing came in question")
+            found.append(f"{name} is empty ({reason}); `datasets` opens no empty split")
+        elif empty:
+            found.append(f"{name} has no rows in {empty[0]}; `datasets` opens no empty split")
+    return found
+
+
 def _largest(version: "Version") -> tuple[str, str]:
+    """What to open first: a split with rows, where there is one."""
     return max(
         ((name, split) for name, splits in version.rows.items() for split in splits),
-        key=lambda key: (key[1] == "train", key[0] == "sft", version.rows[key[0]][key[1]]),
+        key=lambda key: (
+            version.rows[key[0]][key[1]] > 0,
+            key[1] == "train",
+            key[0] == "sft",
+            version.rows[key[0]][key[1]],
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from winnow.pipeline.publish.views import ViewRequest
 from winnow.pipeline.recipe import SourceEngine, VLLMEngine
 from winnow.pipeline.recipe_sections.engines import WITHOUT_SAMPLING
 from winnow.pipeline.workspace import Workspace
-from winnow.stages import adaptive_rollouts, prompts, rollouts, training_set
+from winnow.stages import adaptive_rollouts, prompts, rollouts, source_answers, training_set
 from winnow.stages.base import Context, StageResult
 
 
@@ -20,8 +20,8 @@ from winnow.stages.base import Context, StageResult
 class Plan:
     """Rows, answers and tokens of a run. Tokens are an estimate: `tokens_basis` says from what.
     `adaptive`: stop rules or a budget decide how many answers there will be, at most these; `drawn`:
-    whether the engine draws any, or the user brings them; `lacking`: what a set asks for that another
-    command makes."""
+    whether the engine draws any, or the user brings them; `left_out`: answers that the sources bring and
+    the run does not take; `lacking`: what a set asks for that another command makes."""
 
     source_rows: int
     prompts: int
@@ -38,6 +38,7 @@ class Plan:
     views: Mapping[str, ViewRequest]
     adaptive: bool = False
     drawn: bool = True
+    left_out: str = ""
     lacking: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
@@ -56,6 +57,7 @@ class Plan:
             ("prompts", f"{self.prompts:,} ({self.source_rows - self.prompts:,} rows dropped)"),
             ("policy", self.policy),
             ("answers", answers),
+            *([("beyond sampling.n", self.left_out)] if self.left_out else []),
             *tokens,
             ("sets", ", ".join(self.sets)),
             *((f"view {name}", _said(view)) for name, view in self.views.items()),
@@ -84,7 +86,9 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
     ids = sorted(set(table["prompt_id"].to_pylist()))
     # What the sources bring stands in the tables that were just made.
     brings = isinstance(recipe.engine, SourceEngine)
-    todo = rollouts.plan_of(replace(ctx, workspace=work) if brings else ctx, ids)
+    here = replace(ctx, workspace=work) if brings else ctx
+    todo = rollouts.plan_of(here, ids)
+    more = source_answers.left_out(here, ids, recipe.sampling.n) if brings else None
     missing = todo.n_missing
     if recipe.sampling.adaptive:
         adaptive_rollouts.director_of(ctx, [])  # parameters that make no sense must show here
@@ -108,6 +112,7 @@ def _plan(ctx: Context, work: Workspace, found: StageResult) -> Plan:
         views=recipe.views(),
         adaptive=recipe.sampling.adaptive,
         drawn=not isinstance(recipe.engine, WITHOUT_SAMPLING),
+        left_out=str(more) if more is not None and more.answers else "",
         lacking=_lacking(ctx),
     )
 

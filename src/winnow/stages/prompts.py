@@ -22,7 +22,7 @@ from winnow.pipeline.tokens import counter
 from winnow.pipeline.verify import verifier_names
 from winnow.stages.base import Context, StageResult, fingerprint, timed
 
-VERSION = "4"
+VERSION = "5"
 TABLES = ("prompts", "prompts_ledger", "decontamination")
 _AT_ONCE = 32 << 20  # bytes of images in one transaction
 

@@ -59,6 +59,8 @@ def run(ctx: Context) -> StageResult:
         else:
             if from_sources:
                 table, open_ends = source_answers.fill(ctx, ids, target.n), False
+                if (more := source_answers.left_out(ctx, ids, target.n)).answers:
+                    ctx.progress.note(str(more))
             else:
                 table, open_ends = _fill(ctx, prompts, ids, target, meter)
             reasons = {}
@@ -189,6 +191,9 @@ def _result(ctx: Context, *, skipped: bool, cost: Mapping[str, float] | None = N
         "truncated": reasons.count("length"),
         "errors": reasons.count("error"),
     }
+    if isinstance(ctx.recipe.engine, SourceEngine):
+        ids = ctx.workspace.read("prompts", ["prompt_id"])["prompt_id"].to_pylist()
+        counts["beyond_n"] = source_answers.left_out(ctx, ids, ctx.recipe.sampling.n).answers
     if ctx.recipe.sampling.adaptive:
         counts |= _reasons(ctx.workspace.read("sampled", ["reason"]))
     return StageResult(

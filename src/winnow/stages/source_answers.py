@@ -5,6 +5,8 @@ what stays keeps its verdicts and features.
 """
 
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +20,33 @@ from winnow.synth.sampling import Plan
 SAMPLER = "source"
 TARGET = canonical_json({"template": SOURCES.template})  # for garbage collection
 _BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Answers that no rollout is made of, as their prompts have `n` before them."""
+
+    answers: int
+    prompts: int
+    n: int
+
+    def __str__(self) -> str:
+        what = "answer" if self.answers == 1 else "answers"
+        whose = "prompt" if self.prompts == 1 else "prompts"
+        are = "is" if self.answers == 1 else "are"
+        return (
+            f"{self.answers:,} {what} of {self.prompts:,} {whose} {are} beyond sampling.n = {self.n} "
+            "and left out"
+        )
+
+
+def left_out(ctx: Context, prompts: Collection[str], n: int) -> LeftOut:
+    """What the sources bring beyond the first `n` answers of every prompt."""
+    wanted = set(prompts)
+    brought = ctx.workspace.read("completions", ["prompt_id"])["prompt_id"].to_pylist()
+    beyond = [count - n for prompt, count in Counter(brought).items() if prompt in wanted]
+    more = [count for count in beyond if count > 0]
+    return LeftOut(sum(more), len(more), n)
 
 
 def plan(ctx: Context, prompts: list[str], n: int) -> Plan:

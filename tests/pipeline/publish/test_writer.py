@@ -69,7 +69,8 @@ def test_layout_and_sums(tmp_path: Path, sets: Sets, published: Publish) -> None
     found = files(version.path)
     assert sorted(found) == [
         "README.md", "SHA256SUMS", "ledger.parquet", "manifest.json", "preference/train.parquet",
-        "rl/holdout.parquet", "rl/train.parquet", "sft/holdout.parquet", "sft/train.parquet",
+        "recipe.yaml", "rl/holdout.parquet", "rl/train.parquet", "sft/holdout.parquet",
+        "sft/train.parquet",
     ]  # fmt: skip
     del found["SHA256SUMS"]
     assert read_sums(version.path) == {

@@ -102,6 +102,17 @@ def test_the_protocol_s_own_objects_come_through_as_they_are(tmp_path: Path) -> 
     assert (prompt["verifier"], prompt["answer"], prompt["licence"]) == ("none", None, None)
 
 
+def test_items_of_a_table_have_the_keys_of_all_classes(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([VALID]), tmp_path / "t.parquet")
+    (item, *_) = pq.read_table(tmp_path / "t.parquet").to_pylist()[0]["content"]
+    assert set(item) > set(VALID["content"][0]), "what a struct adds"
+    (found,) = kept(read(tmp_path / "t.parquet"))
+    assert without_nulls(found["content"]) == without_nulls(VALID["content"])
+    broken = {**VALID, "content": [{**item, "html": "<p>"}]}
+    (told,) = reasons(read(write(tmp_path / "no.jsonl", broken)))
+    assert told[0] == "unreadable" and "html: no such field" in told[1]
+
+
 def test_a_view_of_parquet_and_json_gives_the_same(tmp_path: Path) -> None:
     schema = pa.schema([TRAJECTORIES.field(name) for name in ("messages", "trajectory")])
     row = {**adp.message_row(parse(VALID, "f")), "trajectory": json.dumps(VALID)}

@@ -1,5 +1,7 @@
 """Verified answers for the hardest tasks, and to begin answers with."""
 
+from typing import Literal
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -103,7 +105,7 @@ def test_a_solution_that_is_wrong_demonstrates_nothing() -> None:
             {"task_id": "e", "column": "another"},
         ),
     )
-    offers = ("solution", "recorded")
+    offers: tuple[Literal["recorded", "hinted", "solution"], ...] = ("solution", "recorded")
     for found in (
         hardest(HardestSet(offers=offers, solution="worked"), given_),
         demonstrations(

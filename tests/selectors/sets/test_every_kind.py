@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.selectors.sets.made_up import hinted, recorded, shuffled, signals, stepwise
+from tests.selectors.sets.made_up import (
+    hinted,
+    recorded,
+    shuffled,
+    signals,
+    solutions,
+    stepwise,
+)
 from winnow.pipeline import schema
 from winnow.pipeline.publish.set_schemas import OF_ANSWERS, SETS, SEVERAL_ROWS
 from winnow.pipeline.recipe import (
@@ -100,7 +107,11 @@ def test_every_row_is_decided_once_whatever_the_order(
         verifier="judge" if judge else "math",
         verifier_args={"rubric": "quality", "n": 1} if judge else {},
         token_features={"f": _features([n for at, n in enumerate(names) if at % 3])},
-        meta={"a": {"worked": "First this. Then that. The answer is 1"}, "b": {"worked": 3}},
+        solutions=solutions(
+            {"task_id": "a", "solution": "First this. Then that. The answer is 1"},
+            {"task_id": "b", "verdict": "wrong", "extracted": "2"},
+            {"task_id": "d", "verdict": "unjudged"},
+        ),
         recorded=recorded(
             {"task_id": "a"},
             {"task_id": "b", "verdict": "wrong"},

@@ -54,6 +54,11 @@ def test_rows_like_one_come_by_the_stored_vectors(
         assert [nearness[row] for row in shown] == pytest.approx(
             sorted(nearness.values(), reverse=True), abs=1e-6
         )
+        # In all sets, all rows of a prompt are one hit.
+        page = client.get("/search", params={"like": asked}).text
+        everywhere = [row for name in version.rows for row in version.table(name).to_pylist()]
+        assert sorted(_similar(page, links_of)) == sorted(row["id"] for row in everywhere)
+        assert page.count('<li class="row">') == len({row["prompt_id"] for row in everywhere})
         text = client.get("/search", params={"q": "a sum", "mode": "meaning"}).text
         assert "only prompts can be compared, because the weights are on another machine" in text
         assert client.get("/search", params={"like": "nobody"}).status_code == 404

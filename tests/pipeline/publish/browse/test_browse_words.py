@@ -82,7 +82,7 @@ def test_scores_are_bm25(indexed: Found) -> None:
     ids = [*(f"rl-{n:06d}" for n in range(3)), *(f"sft-{n:06d}" for n in range(len(TEXTS)))]
     for query in ("cat", "the dog", "cat dog dog", "Cat MAT nothing"):
         expected = _bm25(texts, list(dict.fromkeys(query.lower().split())))
-        hits, total = words.search(query, range(2), 50, 0)
+        hits, total, _ = words.search(query, range(2), 50, 0)
         assert total == len(expected)
         assert {hit.id: hit.score for hit in hits} == pytest.approx(
             {ids[at]: score for at, score in expected.items()}
@@ -94,26 +94,61 @@ def test_scores_are_bm25(indexed: Found) -> None:
 def test_case_accents_and_other_scripts(indexed: Found) -> None:
     words, _, _ = indexed
     for query in ("cafe", "CAFÉ", "łódź", "数学"):
-        hits, total = words.search(query, range(2), 50, 0)
+        hits, total, _ = words.search(query, range(2), 50, 0)
         assert total == 1, query
         assert hits[0].id in ("sft-000003", "sft-000004")
-    assert words.search("", range(2), 50, 0) == ([], 0)
-    assert words.search("'; --", range(2), 50, 0) == ([], 0)
-    assert words.search("cat", [], 50, 0) == ([], 0)
+    assert words.search("", range(2), 50, 0) == ([], 0, 0)
+    assert words.search("'; --", range(2), 50, 0) == ([], 0, 0)
+    assert words.search("cat", [], 50, 0) == ([], 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "more"),
+    [("cat", "cats"), ("bark", "barks"), ("city", "cities"), ("movie", "movies"), ("box", "boxes"),
+     ("case", "cases"), ("tie", "ties"), ("class", "classes")],
+)  # fmt: skip
+def test_a_word_and_its_plural_are_one(indexed: Found, one: str, more: str) -> None:
+    words, _, _ = indexed
+    assert words.tokens(one.upper()) == words.tokens(more)
+    assert {one, more} <= set(words.marked(one)) & set(words.marked(more))
+
+
+def test_words_that_only_look_like_plurals_stay(indexed: Found) -> None:
+    words, _, _ = indexed
+    assert words.tokens("a gas bus is glass") == ["a", "gas", "bus", "is", "glass"]
+    assert words.search("dogs", range(2), 50, 0) == words.search("dog", range(2), 50, 0)
+    assert words.search("bark", range(2), 50, 0)[0][0].id == "sft-000002"
 
 
 def test_only_the_parts_asked_for(indexed: Found) -> None:
     words, _, found = indexed
     names = {part.set: part.number for part in found.parts}
-    assert {hit.part for hit in words.search("question dog", range(2), 50, 0)[0]} == {0, 1}
+    hits = words.search("question dog", range(2), 50, 0)[0]
+    assert {each.part for hit in hits for each in (hit, *hit.others)} == {0, 1}
     assert {hit.part for hit in words.search("question dog", [names["rl"]], 50, 0)[0]} == {
         names["rl"]
     }
 
 
+def test_the_rows_of_a_prompt_are_one_hit(indexed: Found) -> None:
+    """Its best row; those of other sets stand behind it, and rows that are not asked for do not."""
+    words, _, found = indexed
+    names = {part.number: part.set for part in found.parts}
+    hits, prompts, rows = words.search("question dog", range(2), 50, 0)
+    told = [
+        [(names[each.part], each.id) for each in (hit, *hit.others)] for hit in hits if hit.others
+    ]
+    assert sorted(map(sorted, told)) == [
+        [("rl", f"rl-00000{n}"), ("sft", f"sft-00000{n}")] for n in (1, 2)
+    ]
+    assert [hit.more for hit in hits if hit.others] == [1, 1]
+    assert (len(hits), prompts, rows) == (3, 3, 5)
+    assert words.search("question dog", [0], 50, 0)[1:] == (3, 3)
+
+
 def test_pages_of_hits_fit_together(indexed: Found) -> None:
     words, _, _ = indexed
-    whole, total = words.search("the cat dog question", range(2), 50, 0)
+    whole, total, _ = words.search("the cat dog question", range(2), 50, 0)
     parts = [words.search("the cat dog question", range(2), 2, at)[0] for at in range(0, total, 2)]
     assert [hit for part in parts for hit in part] == whole
 
@@ -131,10 +166,29 @@ def test_the_page_marks_what_was_found(
     page = client.get("/search", params={"q": "thought answer", "mode": "words"}).text
     assert "<mark>answer</mark>" in page
     assert "<mark>thought</mark>" in page
-    rows = sum(splits["train"] for name, splits in version.rows.items() if name != "rl")
-    assert f"{rows} rows" in page
+    tables = [version.table(name).to_pylist() for name in version.rows if name != "rl"]
+    prompts = [row["prompt_id"] for table in tables for row in table]
+    assert f"{len(prompts)} rows of {len(set(prompts))} prompts" in page
+    assert page.count('<li class="row">') == len(set(prompts)) < len(prompts)
+    assert "further row" in page
+    assert page.count('href="/row?') == len(prompts)
     planted = client.get("/search", params={"q": "<script>document", "mode": "text"}).text
     assert "<mark>&lt;script&gt;document</mark>" in planted
+
+
+def test_a_plural_is_marked_and_nothing_leads_to_the_other_ways(
+    client: TestClient, links_of: Callable[[str], list[str]]
+) -> None:
+    for query in ("thoughts", "answers"):
+        page = client.get("/search", params={"q": query, "mode": "words"}).text
+        assert f"<mark>{query[:-1]}</mark>" in page
+    page = client.get("/search", params={"q": "nowhere & <xyz>", "set": "sft"}).text
+    assert "Nothing fits." in page
+    offered = [link for link in links_of(page) if link.startswith("/search?")]
+    assert offered == [
+        f"/search?q=nowhere+%26+%3Cxyz%3E&mode={mode}&set=sft" for mode in ("text", "meaning")
+    ]
+    assert client.get(offered[0]).status_code == 200
 
 
 def test_an_index_that_is_not_ready_says_so_and_finds_text(

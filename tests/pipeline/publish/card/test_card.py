@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from datasets import load_dataset
 from huggingface_hub import DatasetCard, DatasetCardData, metadata_load
 from markdown_it import MarkdownIt
 
@@ -133,10 +134,35 @@ def test_its_two_lines_load_the_set(
     assert names["rows"].num_rows == 50
 
 
+def test_what_holds_no_rows_is_named(
+    tmp_path: Path, sets: Sets, rows: Rows, published: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the card, because `datasets` says no more than that the split "corresponds to no data"."""
+    sets["preference"]["train"] = rows["preference"](range(0))
+    version = published(tmp_path / "demo", sets)
+    loading = section(read(version).text, "How to load it")
+    assert "rl (holdout), preference have no rows, and `datasets` opens no split" in loading
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    for name, split in (("rl", "holdout"), ("preference", "train")):
+        with pytest.raises(ValueError, match=r"no data|Unknown split"):
+            load_dataset(str(version.path), name, split=split)
+    none = {name: {"train": table["train"].slice(0, 0)} for name, table in sets.items()}
+    loading = section(read(published(tmp_path / "none", none)).text, "How to load it")
+    assert "sft, rl, preference have no rows" in loading
+    del sets["preference"], sets["rl"]["holdout"]
+    assert "no rows" not in read(published(tmp_path / "all", sets)).text
+
+
 def test_its_recipe_is_the_recipe(
     tmp_path: Path, sets: Sets, published: Publish, recipe_text: str
 ) -> None:
-    tokens = MARKDOWN.parse(read(published(tmp_path / "demo", sets)).text)
+    version = published(tmp_path / "demo", sets)
+    text = read(version).text
+    assert "`winnow run path/to/this/folder/recipe.yaml` (winnow 0.1.0)" in text
+    file = version.path / "recipe.yaml"
+    assert recipe.load(file) == recipe.parse(recipe_text)
+    assert file.read_text().startswith("# winnow 0.1.0\n")
+    tokens = MARKDOWN.parse(text)
     found = [t.content for t in tokens if t.type == "fence" and t.info == "yaml"]
     assert [recipe.parse(text) for text in found] == [recipe.parse(recipe_text)]
 
@@ -257,6 +283,7 @@ def section(text: str, title: str) -> str:
         (["mit", None], ["**The licence of the whole is unknown**: s1 states none",
                          "the most restrictive is mit (permissive)", "| not stated | unknown |"]),
         ([None], ["**The licence of the whole is unknown**: s0 states none"]),
+        (["mit", None, None], ["**The licence of the whole is unknown**: s1 and s2 state none"]),
         (["cc-by-nd-4.0"], ["ask its owner before you publish this"]),
         (["Our terms"], ["Our terms, with terms of its own to read"]),
     ],

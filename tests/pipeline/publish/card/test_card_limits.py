@@ -34,8 +34,27 @@ def test_counts(manifest: Manifest, facts: dict[str, int], sentence: str) -> Non
     assert absent not in told(manifest(facts=dict.fromkeys(facts, 0)))
 
 
+def test_where_nothing_was_judged(manifest: Manifest) -> None:
+    text = told(manifest(facts={"verdicts": 8, "unjudged": 8}, pass_rates=[None, None]))
+    assert "No answer was judged: every verdict is open." in text
+    assert "%" not in text and "right for wrong reasons" not in text
+    some = told(manifest(facts={"verdicts": 8, "unjudged": 2}))
+    assert "are open; pass rates leave them out" in some and "right for wrong reasons" in some
+    cut = told(manifest(facts={"answers": 8, "truncated": 1, "verdicts": 8, "unjudged": 2}))
+    assert "are open, those on answers that were cut off included; pass rates" in cut
+
+
 def test_a_template_that_is_no_concentration_is_no_limit(manifest: Manifest) -> None:
     assert "templates" not in told(manifest(facts={"templates": 36, "largest_template": 1}))
+
+
+def test_solutions_that_nobody_could_judge(manifest: Manifest) -> None:
+    def set_of(*offers: str) -> dict[str, Any]:
+        return {"settings": {"type": "hardest", "offers": offers}, "splits": {}, "made_with": "x"}
+
+    text = told(manifest(), sets={"hard": set_of("recorded", "solution")})
+    assert "Demonstrations in the set hard can be solutions that the source keeps" in text
+    assert "Demonstrations" not in told(manifest(), sets={"hard": set_of("recorded")})
 
 
 def test_suspects_say_which_sets_keep_them(manifest: Manifest) -> None:
@@ -47,7 +66,7 @@ def test_suspects_say_which_sets_keep_them(manifest: Manifest) -> None:
 
 def test_languages(manifest: Manifest) -> None:
     text = told(manifest(languages={"en": 400, "de": 30, "sw": 1, "und": 69}))
-    assert "Languages: en, de, told by py3langid from a sample of 500 prompts (69 of which" in text
+    assert "Languages: en, de, told by py3langid from a sample of 500 prompts (69 of them" in text
     assert "of none of 5 prompts" in told(manifest(languages={"und": 5}))
     assert "anguage" not in told(manifest(languages={}))
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.hub_stand_in import LICENCES
 from winnow.pipeline.publish.card.licences import (
     GROUPS,
     OWN_TERMS,
@@ -107,3 +108,9 @@ def test_order_does_not_matter() -> None:
     names = ["mit", "cc-by-sa-4.0", None, "mine"]
     for pair in product(names, names):
         assert inherit(pair) == inherit(pair[::-1])
+
+
+def test_the_hub_lists_all_that_a_header_can_name() -> None:
+    for stated in [*LISTED, "Our terms", None]:
+        named = inherit([stated]).header["license"]
+        assert named in LICENCES, stated

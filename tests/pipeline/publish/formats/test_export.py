@@ -150,6 +150,15 @@ def test_what_does_not_fit_is_said(
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_that_fit_the_option_says_which(
+    tmp_path: Path, published: Publish, made: Made
+) -> None:
+    table = made["sft"](made["said"]("Q", "A"))
+    two = published(tmp_path / "two", {"sft": {"train": table}, "other": {"train": table}})
+    with pytest.raises(UsageError, match="alpaca: reads other and sft; say which as `--set`"):
+        export(two, "alpaca", tmp_path / "out")
+
+
 def test_nothing_is_overwritten_by_accident(tmp_path: Path, version: Version) -> None:
     out = tmp_path / "out"
     export(version, "adp", out)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,16 @@ def test_the_card_shows_them(tmp_path: Path, sets: Sets, published: Publish) -> 
     assert "| text | sft | trl_language_modeling standard | train | 50 |" in text
     assert "| text | string | The conversation as plain text, prompt and answer. |" in text
     assert "size_categories:\n- n<1K" in text  # rows of views are no further rows
+    assert "row for row" not in text and "(views do not have it)" in text
+
+
+def test_the_card_names_the_files_beside(tmp_path: Path, sets: Sets, published: Publish) -> None:
+    version = published(tmp_path / "demo", sets, views={"chat": ViewRequest("sft", "openai_chat")})
+    text = (version.path / "README.md").read_text()
+    [line] = [each for each in text.splitlines() if "row for row" in each]
+    named = re.findall(r"chat/\S+?\.parquet", line)
+    assert named == ["chat/train.provenance.parquet", "chat/holdout.provenance.parquet"]
+    assert all((version.path / each).is_file() for each in named)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +246,7 @@ def test_the_card_shows_them(tmp_path: Path, sets: Sets, published: Publish) -> 
         ({"SFT": VIEWS["lm"]}, "formats.SFT: is the name of a set"),
         ({"x": ViewRequest("gone", "adp")}, "formats.x: there is no set 'gone'"),
         ({"run.json": VIEWS["lm"]}, "run.json: cannot be the name"),
+        ({"Recipe.yaml": VIEWS["lm"]}, "Recipe.yaml: cannot be the name"),
         ({"x": ViewRequest("rl", "adp")}, r"adp: lacks messages \(messages\)"),
     ],
 )

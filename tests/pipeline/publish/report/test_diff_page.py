@@ -38,13 +38,14 @@ def test_what_came_and_went_and_why(
         for trace in figure["data"]
     }
     assert counts == {
-        "came 3": {"no recorded reason": 2, "training_set/sft/uds": 1},
-        "went 2": {"no recorded reason": 1, "training_set/sft/pass_rate": 1},
+        "came 3": {"its task is new in B": 2, "training_set/sft/uds": 1},
+        "went 2": {"its task is gone in B": 1, "training_set/sft/pass_rate": 1},
         "changed 4": {"no recorded reason": 4},
     }
     for text in ("sets.sft.per_prompt", "2", "3", "3 rows came", "2 rows went", "4 rows changed",
                  "sft-000000: dropped by pass_rate, 1.0 (asked for: 0.9)",
                  "sft-000007: dropped by uds, 0.2 (asked for: 0.5)",
+                 "sft-000001: its task is gone in B", "sft-000008: its task is new in B",
                  "sft-000003, train to holdout"):  # fmt: skip
         assert text in page.texts, text
 

@@ -1,5 +1,6 @@
 """The funnel conserves what flows through it, whatever the ledger holds."""
 
+import colorsys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.publish.report.conftest import Reported
-from winnow.pipeline.publish.report.funnel import Flow, flow_into
+from winnow.pipeline.publish.report.blocks import Note
+from winnow.pipeline.publish.report.charts import DROPPED, PENDING
+from winnow.pipeline.publish.report.funnel import Flow, flow_into, section
 from winnow.pipeline.publish.report.signals import Signals
 from winnow.pipeline.publish.version import Version
 
@@ -80,3 +83,14 @@ def test_any_ledger_is_conserved(
                 conserved(flow)
             else:
                 assert not flow.links
+
+
+def test_the_words_name_the_colours(ran: Reported) -> None:
+    """By hue, in degrees: what is called orange is orange, and what is called blue is blue."""
+    with Signals(ran.version, ran.workspace) as signals:
+        note = section(signals).blocks[0]
+    assert isinstance(note, Note)
+    assert "Orange ends are what a rule dropped, blue ones may still change." in note.text
+    for colour, low, high in ((DROPPED, 15, 45), (PENDING, 190, 250)):
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        assert low < 360 * colorsys.rgb_to_hsv(red, green, blue)[0] < high, colour

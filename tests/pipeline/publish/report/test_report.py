@@ -98,6 +98,7 @@ def test_difficulty_by_source(ran: Reported) -> None:
     # The first source is on top, so last; its prompt in both sources has the mean of two rates.
     assert box["median"][-1] == pytest.approx(rates["pass_rate"].median(), abs=0.13)
     (heat,) = ran.page.figure("Mean pass rate of a source's prompts")["data"]
+    assert "a gap: nothing judged, or no prompt." in ran.page.text
     clusters = frame(ran.workspace.read("clusters"))["cluster"].n_unique()
     assert [len(row) for row in heat["z"]] == [clusters] * len(box["median"])
 

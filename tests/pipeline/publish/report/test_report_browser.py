@@ -1,5 +1,6 @@
 """The report in a real browser: it draws, searches, shows rows, and runs nothing that rows hold."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,68 @@ def test_search_marks_the_points_and_lists_them(ran: Reported, opened: Open) -> 
     assert "found" not in {trace["name"].split(" (")[0] for trace in traces(page)}
 
 
+def test_numbers_are_whole_and_ids_are_told_by_their_beginning(ran: Reported, opened: Open) -> None:
+    page = opened(ran.path)
+    data = ran.page.blocks["map-data"]
+
+    def found(words: str) -> list[int]:
+        before = page.locator("#map-found").inner_text()
+        page.get_by_label("Search").fill(words)
+        page.wait_for_function(
+            "(before) => document.getElementById('map-found').textContent !== before", arg=before
+        )
+        return next((t["points"] for t in traces(page) if t["name"].startswith("found (")), [])
+
+    texts = [text.replace("?", " ").split() for text in data["text"]]
+    assert any("3" in text for words in texts for text in words if text != "3")  # such as 13
+    assert found("3") == [at for at, words in enumerate(texts) if "3" in words]
+    whole = data["id"][0]
+    assert found(whole[:8].upper()) == [0]
+    assert found(whole[8:24]) == []
+
+
+def test_a_click_brings_the_row_into_view_below_a_list_of_matches(
+    ran: Reported, opened: Open
+) -> None:
+    """Also where the list is long, the panel was scrolled, and the window is narrow."""
+    page = opened(ran.path)
+    page.get_by_label("Search").fill("a")
+    page.locator("#map-matches li").nth(11).wait_for()
+    list_, aside = page.locator("#map-matches"), page.locator(".map aside")
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("document.getElementById('map').scrollIntoView({ block: 'end' })")
+        aside.evaluate("(one) => { one.scrollTop = one.scrollHeight; }")
+        page.evaluate(
+            "document.getElementById('map').emit('plotly_click', { points: [{ customdata: 2 }] })"
+        )
+        head = page.locator("#map-row dl").first.bounding_box()
+        around = aside.bounding_box()
+        assert head and around
+        assert ran.page.blocks["map-data"]["id"][2] in page.locator("#map-row").inner_text()
+        assert 0 <= head["y"] < 810, width
+        assert around["y"] <= head["y"] < around["y"] + around["height"] / 2 or width == 390
+        assert list_.evaluate("(one) => one.scrollHeight > one.clientHeight"), width
+        assert list_.evaluate("(one) => one.clientHeight") < 260, width
+
+
+def test_a_match_has_its_number_at_its_first_line(ran: Reported, opened: Open) -> None:
+    from PIL import Image, ImageOps
+
+    page = opened(ran.path)
+    page.get_by_label("Search").fill("compute")
+    button = page.locator("#map-matches button").first
+    button.wait_for()
+    button.evaluate("(one) => { one.textContent = 'several words '.repeat(20); }")
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    assert box and box["height"] > 60
+    clip = {"x": box["x"] - 26, "y": box["y"], "width": 24, "height": box["height"]}
+    drawn = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("L")  # type: ignore[arg-type]
+    ink = ImageOps.invert(drawn).point(lambda light: 255 * (light > 100)).getbbox()
+    assert ink and ink[3] < 25  # nothing but white below the first line
+
+
 def test_a_click_shows_the_row(ran: Reported, opened: Open) -> None:
     page = opened(ran.path)
     data = ran.page.blocks["map-data"]
@@ -171,7 +234,12 @@ def test_every_colouring_shows_every_point(ran: Reported, opened: Open) -> None:
 def test_a_narrow_window_scrolls_only_down(ran: Reported, opened: Open) -> None:
     page = opened(ran.path)
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_timeout(300)
+    # At once, before plotly has drawn its charts again, and then the charts too.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function(
+        "() => [...document.querySelectorAll(':not(.wide) > .chart .main-svg')]"
+        ".every((one) => one.getBoundingClientRect().right <= 390)"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -182,6 +250,8 @@ def test_the_page_of_a_diff(
     hostile = "</script><img src=x onerror='window.ran=1'>"
     b = published(tmp_path / "demo", {"sft": {"train": rows["sft"](range(3, 9), hostile)}})
     page = opened(write_diff(diff(a, b), tmp_path / "diff.html"))
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_text("sft-000006").first.click()
     assert page.evaluate("window.ran") is None
     page.get_by_text(f"{hostile} 6").wait_for()
