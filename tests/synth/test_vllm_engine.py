@@ -160,7 +160,8 @@ def test_a_core_that_keeps_dying_costs_the_requests_under_it(
 
 
 def test_an_answer_goes_on_from_its_beginning_as_if_it_had_never_stopped(runner: Runner) -> None:
-    """Greedily, the beginning's continuation is the rest of the answer, token for token."""
+    """Greedily, the beginning's continuation is the rest of the answer, token for token; they may part
+    where two tokens are equally likely as far as bfloat16 can tell."""
     words = tokenizer(runner.folder)
     questions = ["Name three colours.", "What is 17 + 25?", "Write a line about the sea."]
     for question in questions:
@@ -174,10 +175,22 @@ def test_an_answer_goes_on_from_its_beginning_as_if_it_had_never_stopped(runner:
             if words.encode(begun, add_special_tokens=False) != ids[:cut]:
                 continue  # other tokens spell the same text, and the model may go on otherwise
             (rest,) = runner.complete(2, max_tokens=40 - cut, prefix=begun, **ask)
-            assert list(rest.token_ids) == ids[cut:]
-            assert begun + rest.text == whole.text
+            same = _common(list(rest.token_ids), ids[cut:])
+            if cut + same == len(ids):
+                assert begun + rest.text == whole.text
+            else:
+                before = words.decode(ids[: cut + same], skip_special_tokens=True)
+                (torn,) = runner.complete(2, max_tokens=1, prefix=before, top_logprobs=2, **ask)
+                best, second = torn.top_logprobs[0]
+                assert best - second <= 0.25, (question, cut, same)  # two steps of a logit near 20
             tried += 1
         assert tried >= 2
+
+
+def _common(left: list[int], right: list[int]) -> int:
+    """How many tokens two answers share from their beginning."""
+    pairs = zip(left, right, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
 def test_a_beginning_holds_no_control_tokens(runner: Runner) -> None:
